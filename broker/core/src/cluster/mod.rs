@@ -1,0 +1,292 @@
+//! The cluster image and the machine that changes it.
+//!
+//! What it does: it creates and deletes topics, keeps the runtime's documents, and gives producer ids away, all
+//! as a coordinator over `__cluster_metadata-0`. What it does not do: nobody asks it to read; it publishes an
+//! immutable [`ClusterImage`] after each change and every handler reads that.
+//!
+//! Invariants: an image is published only when the records that made it are committed, and only after the
+//! partitions that it names were asked for; a producer id is given away once.
+
+mod image;
+mod records;
+pub mod topic_config;
+
+pub use image::{ClusterImage, TopicImage};
+
+use crate::config::CoreConfig;
+use crate::coordinator::{Coordinator, Outcome, StoredRecord};
+use crate::effect::Effect;
+use crate::event::{ClusterReply, ClusterRequest, NewTopic, Reply, ReplyTo, Request, TopicRefusal};
+use crate::model::{METADATA_TOPIC, ProducerEpoch, ProducerId, Timestamp, Token, TopicPartition};
+use crate::refusal::Refusal;
+use records::Change;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Partitions of all topics together.
+const MAX_PARTITIONS: i32 = 100_000;
+/// Characters of a topic's name, as in Kafka: a name is a directory's name, with a suffix.
+const MAX_NAME_LENGTH: usize = 249;
+/// Producer ids in one block (KIP-730).
+const PRODUCER_ID_BLOCK: i64 = 1_000;
+/// Documents of the runtime.
+const MAX_DOCUMENTS: usize = 10_000;
+/// Bytes of one document.
+const MAX_DOCUMENT_BYTES: usize = 512 << 10;
+
+/// The machine behind the image.
+#[derive(Debug)]
+pub struct Cluster {
+    config: Arc<CoreConfig>,
+    image: ClusterImage,
+}
+
+impl Cluster {
+    /// An empty cluster; its log follows by replay.
+    pub fn new(config: Arc<CoreConfig>) -> Self {
+        Self { config, image: ClusterImage::default() }
+    }
+
+    /// The image as it was decided last, which may not be committed yet.
+    pub fn image(&self) -> &ClusterImage {
+        &self.image
+    }
+
+    fn create_topics(&self, topics: Vec<NewTopic>, validate_only: bool, out: &mut Outcome) -> Vec<TopicRefusal> {
+        let mut names = BTreeSet::new();
+        let doubled: BTreeSet<_> =
+            topics.iter().filter(|topic| !names.insert(&topic.name)).map(|topic| topic.name.clone()).collect();
+        let mut next = self.image.clone();
+        let mut changes = Vec::new();
+        let mut results = Vec::with_capacity(topics.len());
+        for topic in topics {
+            let checked = if doubled.contains(&topic.name) {
+                Err(Refusal::InvalidRequest("the request names the topic more than once".to_owned()))
+            } else {
+                self.check_topic(&topic, &next)
+            };
+            results.push((topic.name.clone(), checked.as_ref().map(|_| topic.id).map_err(Refusal::clone)));
+            if let Ok(image) = checked {
+                let change = Change::Topic(topic.name, image);
+                changes.push(change.clone());
+                change.apply(&mut next);
+            }
+        }
+        if validate_only || changes.is_empty() {
+            return results;
+        }
+        for change in &changes {
+            if let Change::Topic(name, topic) = change {
+                create_partitions(name, topic, out);
+            }
+        }
+        write(&changes, next, out);
+        results
+    }
+
+    fn check_topic(&self, topic: &NewTopic, image: &ClusterImage) -> Result<TopicImage, Refusal> {
+        check_name(&topic.name)?;
+        if !topic.internal && crate::partition::is_internal(&topic.name) {
+            return Err(Refusal::InvalidTopicName(format!("{} is made by the broker itself", topic.name)));
+        }
+        if image.topics.contains_key(&topic.name) {
+            return Err(Refusal::TopicAlreadyExists);
+        }
+        if image.topic_names.contains_key(&topic.id) {
+            return Err(Refusal::InvalidRequest("another topic has that id; try again".to_owned()));
+        }
+        let partitions = match topic.partitions {
+            -1 => self.config.num_partitions,
+            number => number,
+        };
+        let taken: i32 = image.topics.values().map(|topic| topic.partitions).sum();
+        if partitions < 1 {
+            return Err(Refusal::InvalidPartitions(format!(
+                "{partitions}; a topic has at least 1, and -1 means the default"
+            )));
+        }
+        if partitions > MAX_PARTITIONS - taken {
+            return Err(Refusal::InvalidPartitions(format!(
+                "{partitions}; the cluster has {taken} and holds at most {MAX_PARTITIONS}"
+            )));
+        }
+        if !matches!(topic.replication_factor, -1 | 1) {
+            return Err(Refusal::InvalidReplicationFactor(format!(
+                "{}; there is 1 broker, so it must be 1, or -1 for the default",
+                topic.replication_factor
+            )));
+        }
+        topic_config::check_topic_configs(&topic.configs)?;
+        Ok(TopicImage { id: topic.id, partitions, configs: Arc::new(topic.configs.clone()), internal: topic.internal })
+    }
+
+    fn delete_topics(&self, topics: Vec<Arc<str>>, out: &mut Outcome) -> Vec<TopicRefusal> {
+        let mut next = self.image.clone();
+        let mut changes = Vec::new();
+        let mut gone = Vec::new();
+        let mut results = Vec::with_capacity(topics.len());
+        for name in topics {
+            let deleted = match next.topics.get(&name) {
+                None => Err(Refusal::UnknownTopicOrPartition),
+                Some(topic) if topic.internal => {
+                    Err(Refusal::InvalidRequest(format!("{name} belongs to the broker and cannot be deleted")))
+                }
+                Some(topic) => Ok(topic.clone()),
+            };
+            results.push((name.clone(), deleted.as_ref().map(|topic| topic.id).map_err(Refusal::clone)));
+            if let Ok(topic) = deleted {
+                let change = Change::TopicRemoved(name.clone());
+                changes.push(change.clone());
+                change.apply(&mut next);
+                gone.push((name, topic));
+            }
+        }
+        if !changes.is_empty() {
+            write(&changes, next, out);
+            for (name, topic) in gone {
+                delete_partitions(&name, &topic, out);
+            }
+        }
+        results
+    }
+
+    fn put_document(&self, key: Arc<str>, value: Option<Arc<str>>, out: &mut Outcome) -> Result<(), Refusal> {
+        let change = match value {
+            None if !self.image.documents.contains_key(&key) => return Ok(()),
+            None => Change::DocumentRemoved(key),
+            Some(text) => {
+                if key.is_empty() || key.len() + text.len() > MAX_DOCUMENT_BYTES {
+                    return Err(Refusal::InvalidRequest(format!(
+                        "a document has a key, and with its text at most {MAX_DOCUMENT_BYTES} bytes"
+                    )));
+                }
+                if self.image.documents.len() >= MAX_DOCUMENTS && !self.image.documents.contains_key(&key) {
+                    return Err(Refusal::PolicyViolation(format!(
+                        "there are {MAX_DOCUMENTS} documents; remove some first"
+                    )));
+                }
+                Change::Document(key, text)
+            }
+        };
+        self.change(change, out);
+        Ok(())
+    }
+
+    fn allocate_producer_ids(&self, out: &mut Outcome) -> Result<ClusterReply, Refusal> {
+        let first = self.image.next_producer_id;
+        let Some(next) = first.checked_add(PRODUCER_ID_BLOCK) else {
+            return Err(Refusal::PolicyViolation("all producer ids are given away".to_owned()));
+        };
+        self.change(Change::NextProducerId(next), out);
+        Ok(ClusterReply::ProducerIds { first: ProducerId(first), count: PRODUCER_ID_BLOCK })
+    }
+
+    fn change(&self, change: Change, out: &mut Outcome) {
+        let mut next = self.image.clone();
+        change.clone().apply(&mut next);
+        write(&[change], next, out);
+    }
+}
+
+impl Coordinator for Cluster {
+    fn handle(&mut self, _now: Timestamp, who: ReplyTo, request: Request, out: &mut Outcome) {
+        let Request::Cluster(request) = request else {
+            let refusal = Refusal::InvalidRequest("the cluster image cannot answer that".to_owned());
+            out.reply(who, self.refuse(refusal));
+            return;
+        };
+        let reply = match request {
+            ClusterRequest::CreateTopics { topics, validate_only } => {
+                Ok(ClusterReply::Topics(self.create_topics(topics, validate_only, out)))
+            }
+            ClusterRequest::DeleteTopics { topics } => Ok(ClusterReply::Topics(self.delete_topics(topics, out))),
+            ClusterRequest::PutDocument { key, value } => {
+                self.put_document(key, value, out).map(|()| ClusterReply::Done)
+            }
+            ClusterRequest::AllocateProducerIds => self.allocate_producer_ids(out),
+        };
+        out.reply(who, Reply::Cluster(reply));
+    }
+
+    fn answered(&mut self, _now: Timestamp, _question: u64, _reply: Reply, _out: &mut Outcome) {
+        // The cluster asks nobody.
+    }
+
+    fn tick(&mut self, _now: Timestamp, _out: &mut Outcome) {
+        // The cluster has no timers.
+    }
+
+    fn next_wake(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn cancelled(&mut self, _now: Timestamp, _token: Token, _out: &mut Outcome) {
+        // Every answer is decided at once, so no token is kept here.
+    }
+
+    fn replay(&mut self, record: StoredRecord<'_>) -> Result<(), String> {
+        Change::from_record(record)?.apply(&mut self.image);
+        Ok(())
+    }
+
+    fn replay_marker(&mut self, _producer_id: ProducerId, _producer_epoch: ProducerEpoch, _commit: bool) {
+        // No transaction reaches this log.
+    }
+
+    fn loaded(&mut self, _now: Timestamp, out: &mut Outcome) {
+        for (name, topic) in &self.image.topics {
+            create_partitions(name, topic, out);
+        }
+        out.perform(Effect::PublishImage(Arc::new(self.image.clone())));
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Reply {
+        Reply::Cluster(Err(refusal))
+    }
+}
+
+/// Writes the changes and publishes the image that they make.
+fn write(changes: &[Change], next: ClusterImage, out: &mut Outcome) {
+    out.append(changes.iter().map(Change::to_record).collect());
+    out.perform(Effect::PublishImage(Arc::new(next)));
+}
+
+fn create_partitions(name: &Arc<str>, topic: &TopicImage, out: &mut Outcome) {
+    for index in 0..topic.partitions {
+        out.perform(Effect::CreatePartition {
+            partition: TopicPartition::new(name.clone(), index),
+            topic_id: topic.id,
+            configs: topic.configs.clone(),
+        });
+    }
+}
+
+fn delete_partitions(name: &Arc<str>, topic: &TopicImage, out: &mut Outcome) {
+    for index in 0..topic.partitions {
+        out.perform(Effect::DeletePartition {
+            partition: TopicPartition::new(name.clone(), index),
+            topic_id: topic.id,
+        });
+    }
+}
+
+/// Kafka's rules for the name of a topic (`Topic.validate`).
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let invalid = |why: String| Err(Refusal::InvalidTopicName(why));
+    if name.is_empty() || name == "." || name == ".." {
+        return invalid("a name is not empty and neither . nor ..".to_owned());
+    }
+    if name.len() > MAX_NAME_LENGTH {
+        return invalid(format!("a name has at most {MAX_NAME_LENGTH} characters"));
+    }
+    if name == METADATA_TOPIC {
+        return invalid(format!("{METADATA_TOPIC} is the broker's own log"));
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')) {
+        return invalid("a name consists of ASCII letters, digits, '.', '_' and '-'".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! Topics, documents and producer ids, asked of the machine as the frame asks.
+
+use super::*;
+use crate::coordinator::{DecidedBatch, NewRecord};
+use crate::model::TopicId;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// Asks, replays what was decided as the frame does, and gives the decision.
+fn ask(cluster: &mut Cluster, request: ClusterRequest) -> (Result<ClusterReply, Refusal>, Outcome) {
+    let mut out = Outcome::default();
+    cluster.handle(Timestamp(1), ReplyTo::Shell(Token(1)), Request::Cluster(request), &mut out);
+    for record in records(&out.batches) {
+        cluster.replay(stored(record)).unwrap();
+    }
+    let [(_, Reply::Cluster(reply))] = &out.replies[..] else { panic!("{:?}", out.replies) };
+    (reply.clone(), out)
+}
+
+fn records(batches: &[DecidedBatch]) -> impl Iterator<Item = &NewRecord> {
+    batches.iter().flat_map(|(_, records)| records)
+}
+
+fn stored(record: &NewRecord) -> StoredRecord<'_> {
+    StoredRecord { key: &record.key, value: record.value.as_deref(), timestamp: Timestamp(1), transaction: None }
+}
+
+fn cluster() -> Cluster {
+    Cluster::new(Arc::new(CoreConfig::default()))
+}
+
+fn topic(name: &str, id: u128, partitions: i32) -> NewTopic {
+    NewTopic {
+        name: name.into(),
+        id: TopicId(id),
+        partitions,
+        replication_factor: -1,
+        configs: BTreeMap::new(),
+        internal: false,
+    }
+}
+
+fn create(cluster: &mut Cluster, topics: Vec<NewTopic>) -> (Vec<Result<TopicId, Refusal>>, Outcome) {
+    let (reply, out) = ask(cluster, ClusterRequest::CreateTopics { topics, validate_only: false });
+    (results(reply), out)
+}
+
+fn results(reply: Result<ClusterReply, Refusal>) -> Vec<Result<TopicId, Refusal>> {
+    match reply {
+        Ok(ClusterReply::Topics(topics)) => topics.into_iter().map(|(_, result)| result).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn shown(effects: &[Effect]) -> Vec<String> {
+    effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::CreatePartition { partition, .. } => format!("create {partition}"),
+            Effect::DeletePartition { partition, .. } => format!("delete {partition}"),
+            Effect::PublishImage(image) => format!("publish {}", image.topics.len()),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn partitions_are_made_before_the_image_names_them_and_unmade_after() {
+    let mut cluster = cluster();
+    let (results, out) = create(&mut cluster, vec![topic("a", 1, 2), topic("b", 2, -1)]);
+    assert_eq!(results, [Ok(TopicId(1)), Ok(TopicId(2))]);
+    assert_eq!(shown(&out.effects), ["create a-0", "create a-1", "create b-0", "publish 2"]);
+    assert_eq!(cluster.image().topic_by_id(TopicId(2)).unwrap().1.partitions, 1);
+    let (reply, out) = ask(&mut cluster, ClusterRequest::DeleteTopics { topics: vec!["a".into(), "c".into()] });
+    assert_eq!(self::results(reply), [Ok(TopicId(1)), Err(Refusal::UnknownTopicOrPartition)]);
+    assert_eq!(shown(&out.effects), ["publish 1", "delete a-0", "delete a-1"]);
+    assert!(cluster.image().topic_by_id(TopicId(1)).is_none());
+}
+
+#[test]
+fn a_check_changes_nothing() {
+    let mut cluster = cluster();
+    let topics = vec![topic("a", 1, 2), topic("a b", 2, 2)];
+    let (reply, out) = ask(&mut cluster, ClusterRequest::CreateTopics { topics, validate_only: true });
+    let results = results(reply);
+    assert_eq!(results[0], Ok(TopicId(1)));
+    assert!(matches!(results[1], Err(Refusal::InvalidTopicName(_))));
+    assert!(out.batches.is_empty() && out.effects.is_empty());
+}
+
+#[test]
+fn names_follow_kafkas_rules() {
+    let mut cluster = cluster();
+    let long = "n".repeat(249);
+    for (id, name) in ["a", "A.b_c-9", "...", &long].into_iter().enumerate() {
+        assert!(create(&mut cluster, vec![topic(name, id as u128, 1)]).0[0].is_ok(), "{name}");
+    }
+    let too_long = "n".repeat(250);
+    let wrong = ["", ".", "..", "a b", "ä", "a/b", &too_long, "__cluster_metadata", "__consumer_offsets"];
+    for name in wrong {
+        let (results, out) = create(&mut cluster, vec![topic(name, 77, 1)]);
+        assert!(matches!(results[0], Err(Refusal::InvalidTopicName(_))), "{name}");
+        assert!(out.batches.is_empty());
+    }
+    let internal = NewTopic { internal: true, ..topic("__consumer_offsets", 78, 50) };
+    assert!(create(&mut cluster, vec![internal]).0[0].is_ok());
+    let (reply, out) = ask(&mut cluster, ClusterRequest::DeleteTopics { topics: vec!["__consumer_offsets".into()] });
+    assert!(matches!(results(reply)[0], Err(Refusal::InvalidRequest(_))));
+    assert!(out.batches.is_empty());
+}
+
+#[test]
+fn one_wrong_topic_does_not_stop_the_others() {
+    let mut cluster = cluster();
+    create(&mut cluster, vec![topic("old", 1, 1)]);
+    let configs = BTreeMap::from([("retention.ms".to_owned(), "soon".to_owned())]);
+    let (results, out) = create(
+        &mut cluster,
+        vec![
+            topic("old", 2, 1),
+            topic("none", 3, 0),
+            topic("vast", 4, MAX_PARTITIONS),
+            NewTopic { replication_factor: 3, ..topic("replicated", 5, 1) },
+            NewTopic { configs, ..topic("configured", 6, 1) },
+            topic("twice", 7, 1),
+            topic("good", 8, 1),
+            topic("twice", 9, 1),
+            topic("same-id", 1, 1),
+        ],
+    );
+    assert_eq!(results[0], Err(Refusal::TopicAlreadyExists));
+    assert!(matches!(results[1], Err(Refusal::InvalidPartitions(_))));
+    assert!(matches!(results[2], Err(Refusal::InvalidPartitions(_))), "one partition is there already");
+    assert!(matches!(results[3], Err(Refusal::InvalidReplicationFactor(_))));
+    assert!(matches!(&results[4], Err(Refusal::InvalidConfig(why)) if why.contains("retention.ms")));
+    assert!(matches!(results[5], Err(Refusal::InvalidRequest(_))));
+    assert_eq!(results[6], Ok(TopicId(8)));
+    assert!(matches!(results[7], Err(Refusal::InvalidRequest(_))));
+    assert!(matches!(results[8], Err(Refusal::InvalidRequest(_))));
+    assert_eq!(shown(&out.effects), ["create good-0", "publish 2"]);
+}
+
+#[test]
+fn producer_ids_are_given_away_once() {
+    let mut cluster = cluster();
+    for block in 0..3 {
+        let (reply, out) = ask(&mut cluster, ClusterRequest::AllocateProducerIds);
+        let Ok(ClusterReply::ProducerIds { first, count }) = reply else { panic!("{reply:?}") };
+        assert_eq!((first, count), (ProducerId(block * 1_000), 1_000));
+        assert_eq!(records(&out.batches).count(), 1);
+    }
+    assert_eq!(cluster.image().next_producer_id, 3_000);
+}
+
+#[test]
+fn documents_are_put_and_removed() {
+    let mut cluster = cluster();
+    let put = |value: Option<&str>| ClusterRequest::PutDocument { key: "job/pv".into(), value: value.map(Into::into) };
+    assert!(ask(&mut cluster, put(None)).1.batches.is_empty(), "there is nothing to remove");
+    assert!(ask(&mut cluster, put(Some("{\"a\":1}"))).0.is_ok());
+    assert_eq!(cluster.image().documents["job/pv"].as_ref(), "{\"a\":1}");
+    assert_eq!(shown(&ask(&mut cluster, put(None)).1.effects), ["publish 0"]);
+    assert!(cluster.image().documents.is_empty());
+    let large = "x".repeat(MAX_DOCUMENT_BYTES);
+    assert!(matches!(ask(&mut cluster, put(Some(&large))).0, Err(Refusal::InvalidRequest(_))));
+}
+
+#[test]
+fn a_restart_finds_the_same_image_and_makes_its_partitions() {
+    let mut before = cluster();
+    let mut log = Vec::new();
+    let configs = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+    let requests = [
+        ClusterRequest::CreateTopics {
+            topics: vec![NewTopic { configs, ..topic("a", u128::MAX, 2) }, topic("b", 2, 1)],
+            validate_only: false,
+        },
+        ClusterRequest::AllocateProducerIds,
+        ClusterRequest::PutDocument { key: "plugin/mask@1".into(), value: Some("\"\u{1f600}\"".into()) },
+        ClusterRequest::DeleteTopics { topics: vec!["b".into()] },
+    ];
+    for request in requests {
+        log.extend(records(&ask(&mut before, request).1.batches).cloned());
+    }
+    let mut after = cluster();
+    for record in &log {
+        after.replay(stored(record)).unwrap();
+    }
+    let (before, image) = (before.image(), after.image().clone());
+    assert_eq!((&before.topics, &before.topic_names), (&image.topics, &image.topic_names));
+    assert_eq!((&before.documents, before.next_producer_id), (&image.documents, image.next_producer_id));
+    let mut out = Outcome::default();
+    after.loaded(Timestamp(1), &mut out);
+    assert_eq!(shown(&out.effects), ["create a-0", "create a-1", "publish 1"]);
+}
+
+#[test]
+fn the_stored_form_is_the_documented_one() {
+    let mut cluster = cluster();
+    let (_, out) = create(&mut cluster, vec![topic("a", 0xab, 2)]);
+    let record = records(&out.batches).next().unwrap();
+    assert_eq!(record.key, br#"{"topic":"a"}"#);
+    let value = r#"{"version":1,"id":"000000000000000000000000000000ab","partitions":2,"configs":{},"internal":false}"#;
+    assert_eq!(record.value.as_deref(), Some(value.as_bytes()));
+}
+
+#[test]
+fn a_newer_version_is_named_and_not_guessed() {
+    let value = br#"{"version":2,"shape":"new"}"#;
+    let record = NewRecord { key: br#"{"topic":"a"}"#.to_vec(), value: Some(value.to_vec()) };
+    let why = cluster().replay(stored(&record)).unwrap_err();
+    assert!(why.contains("version 2"), "{why}");
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_records_never_panic(key in any::<Vec<u8>>(), value in any::<Option<Vec<u8>>>()) {
+        let mut cluster = cluster();
+        let _ = cluster.replay(stored(&NewRecord { key, value: value.clone() }));
+        let _ = cluster.replay(stored(&NewRecord { key: br#"{"topic":"a"}"#.to_vec(), value }));
+    }
+}

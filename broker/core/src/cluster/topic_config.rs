@@ -1,0 +1,253 @@
+//! The topic configs that exist, with their types, defaults and meanings: Kafka's, and what DescribeConfigs shows.
+//!
+//! A config that is not in [`TOPIC_CONFIGS`], or a value of the wrong type, is refused when it is set. That a
+//! config stands here says that it is known and kept, not that every room acts on it yet.
+//!
+//! Source: <https://kafka.apache.org/documentation/#topicconfigs>.
+
+use self::ConfigKind::{Boolean, Double, Int, List, Long, OneOf, SomeOf};
+use crate::refusal::Refusal;
+use std::collections::BTreeMap;
+
+/// Topic configs that one topic may have, known or of plugins.
+const MAX_CONFIGS: usize = 1_000;
+/// Bytes of one value.
+const MAX_VALUE_BYTES: usize = 64 << 10;
+
+/// One topic config.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TopicConfig {
+    /// Its name.
+    pub name: &'static str,
+    /// What its values look like.
+    pub kind: ConfigKind,
+    /// Its value where neither the topic nor the broker sets another.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// What the values of a config look like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ConfigKind {
+    /// `true` or `false`.
+    Boolean,
+    /// A 32-bit integer of at least this.
+    Int(i32),
+    /// A 64-bit integer of at least this.
+    Long(i64),
+    /// A number between these two.
+    Double(f64, f64),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Some of these words, separated by commas.
+    SomeOf(&'static [&'static str]),
+    /// Any text, in Kafka a list separated by commas.
+    List,
+}
+
+const fn config(name: &'static str, kind: ConfigKind, default: &'static str, doc: &'static str) -> TopicConfig {
+    TopicConfig { name, kind, default, doc }
+}
+
+/// Every topic config, by name. Values of `compression.type` and defaults are Kafka's.
+pub const TOPIC_CONFIGS: &[TopicConfig] = &[
+    config(
+        "cleanup.policy",
+        SomeOf(&["delete", "compact"]),
+        "delete",
+        "What becomes of old records: deleted by time and size, compacted by key, or both.",
+    ),
+    config(
+        "compression.type",
+        OneOf(&["uncompressed", "gzip", "snappy", "lz4", "zstd", "producer"]),
+        "producer",
+        "The codec in which batches are kept; `producer` keeps the producer's.",
+    ),
+    config("delete.retention.ms", Long(0), "86400000", "How long a compacted topic keeps tombstones, in milliseconds."),
+    config("file.delete.delay.ms", Long(0), "60000", "How long a deleted segment's file stays, in milliseconds."),
+    config(
+        "flush.messages",
+        Long(1),
+        "9223372036854775807",
+        "Records after which the log is synced, beside what acknowledgements need.",
+    ),
+    config(
+        "flush.ms",
+        Long(0),
+        "9223372036854775807",
+        "Milliseconds after which the log is synced, beside what acknowledgements need.",
+    ),
+    config("follower.replication.throttled.replicas", List, "", "Follower replicas whose replication is throttled."),
+    config("index.interval.bytes", Int(0), "4096", "Bytes of log between two entries of the offset index."),
+    config("leader.replication.throttled.replicas", List, "", "Leader replicas whose replication is throttled."),
+    config(
+        "local.retention.bytes",
+        Long(-2),
+        "-2",
+        "Bytes kept locally before a tiered segment goes; -2 means retention.bytes.",
+    ),
+    config(
+        "local.retention.ms",
+        Long(-2),
+        "-2",
+        "Milliseconds kept locally before a tiered segment goes; -2 means retention.ms.",
+    ),
+    config(
+        "max.compaction.lag.ms",
+        Long(1),
+        "9223372036854775807",
+        "The longest that a record of a compacted topic stays uncompacted, in milliseconds.",
+    ),
+    config("max.message.bytes", Int(0), "1048588", "The largest record batch, compressed, in bytes."),
+    config(
+        "message.timestamp.after.max.ms",
+        Long(0),
+        "3600000",
+        "How far a record's timestamp may lie ahead of the broker's clock, in milliseconds.",
+    ),
+    config(
+        "message.timestamp.before.max.ms",
+        Long(0),
+        "9223372036854775807",
+        "How far a record's timestamp may lie behind the broker's clock, in milliseconds.",
+    ),
+    config(
+        "message.timestamp.type",
+        OneOf(&["CreateTime", "LogAppendTime"]),
+        "CreateTime",
+        "Whether the producer or the broker stamps records.",
+    ),
+    config(
+        "min.cleanable.dirty.ratio",
+        Double(0.0, 1.0),
+        "0.5",
+        "The share of a compacted log that must be uncompacted before it is compacted again.",
+    ),
+    config("min.compaction.lag.ms", Long(0), "0", "The shortest that a record stays uncompacted, in milliseconds."),
+    config("min.insync.replicas", Int(1), "1", "In-sync replicas that must have a record before acks=all is given."),
+    config("preallocate", Boolean, "false", "Whether a segment's file is allocated when it is made."),
+    config("remote.storage.enable", Boolean, "false", "Whether the topic is tiered."),
+    config("retention.bytes", Long(-1), "-1", "Bytes of a partition that are kept; -1 for no limit."),
+    config("retention.ms", Long(-1), "604800000", "Milliseconds that records are kept; -1 for no limit."),
+    config("segment.bytes", Int(14), "1073741824", "Bytes of one segment."),
+    config("segment.index.bytes", Int(4), "10485760", "Bytes of one segment's index."),
+    config("segment.jitter.ms", Long(0), "0", "The most that is taken off segment.ms at random, in milliseconds."),
+    config("segment.ms", Long(1), "604800000", "Milliseconds after which a segment is closed though it is not full."),
+    config(
+        "unclean.leader.election.enable",
+        Boolean,
+        "false",
+        "Whether a replica that is not in sync may become leader when no other is left; records may be lost then.",
+    ),
+];
+
+/// The config of that name.
+pub fn topic_config(name: &str) -> Option<&'static TopicConfig> {
+    TOPIC_CONFIGS.iter().find(|config| config.name == name)
+}
+
+/// Checks the configs that are set for a topic.
+///
+/// # Errors
+/// [`Refusal::InvalidConfig`] names the first that is unknown or malformed, and what would be right.
+pub fn check_topic_configs(configs: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    if configs.len() > MAX_CONFIGS {
+        return Err(Refusal::InvalidConfig(format!("a topic has at most {MAX_CONFIGS} configs")));
+    }
+    for (name, value) in configs {
+        check_one(name, value)?;
+    }
+    Ok(())
+}
+
+fn check_one(name: &str, value: &str) -> Result<(), Refusal> {
+    if value.len() > MAX_VALUE_BYTES {
+        return Err(Refusal::InvalidConfig(format!("{}: a value has at most {MAX_VALUE_BYTES} bytes", shown(name))));
+    }
+    // Plugins are attached by these; what they name is checked where plugins are known.
+    if name.starts_with("pelton.") {
+        return Ok(());
+    }
+    let Some(config) = topic_config(name) else {
+        return Err(Refusal::InvalidConfig(format!("{}: no topic config has that name", shown(name))));
+    };
+    if config.kind.fits(value) {
+        return Ok(());
+    }
+    Err(Refusal::InvalidConfig(format!("{name}: {:?} is not {}", shown(value), config.kind.wanted())))
+}
+
+/// As much of a client's text as an error message should repeat.
+fn shown(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+impl ConfigKind {
+    fn fits(self, value: &str) -> bool {
+        let value = value.trim();
+        match self {
+            Boolean => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
+            Int(least) => value.parse::<i32>().is_ok_and(|number| number >= least),
+            Long(least) => value.parse::<i64>().is_ok_and(|number| number >= least),
+            Double(least, most) => value.parse::<f64>().is_ok_and(|number| (least..=most).contains(&number)),
+            OneOf(words) => words.contains(&value),
+            SomeOf(words) => value.split(',').all(|word| words.contains(&word.trim())),
+            List => true,
+        }
+    }
+
+    fn wanted(self) -> String {
+        match self {
+            Boolean => "true or false".to_owned(),
+            Int(least) => format!("a whole number from {least} to {}", i32::MAX),
+            Long(least) => format!("a whole number from {least} to {}", i64::MAX),
+            Double(least, most) => format!("a number from {least} to {most}"),
+            OneOf(words) => format!("one of {}", words.join(", ")),
+            SomeOf(words) => format!("some of {}, separated by commas", words.join(", ")),
+            List => "a list".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, value: &str) -> Result<(), Refusal> {
+        check_topic_configs(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
+    }
+
+    #[test]
+    fn the_table_is_in_order_and_its_defaults_fit() {
+        assert!(TOPIC_CONFIGS.is_sorted_by(|a, b| a.name < b.name));
+        for config in TOPIC_CONFIGS {
+            assert!(config.kind.fits(config.default), "{}", config.name);
+        }
+    }
+
+    #[test]
+    fn values_are_checked_by_their_types() {
+        assert_eq!(check("cleanup.policy", "compact, delete"), Ok(()));
+        assert_eq!(check("retention.ms", "-1"), Ok(()));
+        assert_eq!(check("pelton.interceptors", "audit@2,mask@1"), Ok(()));
+        for (name, value) in [
+            ("cleanup.policy", "compress"),
+            ("retention.ms", "-2"),
+            ("retention.ms", "a week"),
+            ("max.message.bytes", "3000000000"),
+            ("min.cleanable.dirty.ratio", "NaN"),
+            ("preallocate", "yes"),
+            ("message.timestamp.type", ""),
+        ] {
+            let Err(Refusal::InvalidConfig(why)) = check(name, value) else { panic!("{name}={value} was accepted") };
+            assert!(why.starts_with(name), "{why}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_config_is_named() {
+        let Err(Refusal::InvalidConfig(why)) = check("retention.hours", "1") else { panic!("it was accepted") };
+        assert_eq!(why, "retention.hours: no topic config has that name");
+    }
+}

@@ -1,0 +1,294 @@
+//! One partition: the log's leader.
+//!
+//! What it does: it judges what may be appended and gives offsets ([`append`]), moves the watermarks,
+//! keeps the producers' sequences and transactions, and says what may be read, and by whom ([`read`]). What it
+//! does not do: it holds no records. The shell writes, syncs and reads the log as the effects say, in their order.
+//!
+//! Invariants: log start offset <= last stable offset <= high watermark <= log end offset after every step;
+//! the high watermark never passes what is durable; an answer to `acks=all` leaves when the high watermark has
+//! passed what it speaks of. After a failure of the storage nothing is appended any more and nothing retried.
+
+mod append;
+mod producer_state;
+mod read;
+mod transactions;
+mod verification;
+
+use crate::config::CoreConfig;
+use crate::effect::Effect;
+use crate::event::{
+    Appended, Event, GroupRequest, Marker, PartitionReply, PartitionRequest, RecoveredBatch, RecoveredLog, Reply,
+    ReplyTo, Request,
+};
+use crate::model::{
+    Isolation, LeaderEpoch, METADATA_TOPIC, OFFSETS_TOPIC, Offset, PartId, ProducerEpoch, ProducerId,
+    TRANSACTIONS_TOPIC, Timestamp, Token, TopicId, TopicPartition, Watermarks,
+};
+use crate::parking::Parking;
+use crate::refusal::Refusal;
+use append::PendingAppend;
+use producer_state::Producers;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use transactions::OpenTransactions;
+use verification::Verifications;
+
+/// Answers to appends that may wait for the high watermark; past it clients are told to try again.
+const MAX_WAITING_APPENDS: usize = 65_536;
+/// Room beyond it for coordinators, which bound what they have in flight themselves.
+const MAX_WAITING_COORDINATORS: usize = 16_384;
+/// Readers that may wait for records, of each isolation.
+const MAX_WAITING_READERS: usize = 65_536;
+
+/// The machine of one partition.
+#[derive(Debug)]
+pub struct Partition {
+    id: TopicPartition,
+    topic_id: TopicId,
+    config: Arc<CoreConfig>,
+    /// `max.message.bytes`.
+    max_message_bytes: i32,
+    /// Whether the high watermark waits for fdatasync.
+    synced: bool,
+    leader_epoch: LeaderEpoch,
+    watermarks: Watermarks,
+    producers: Producers,
+    transactions: OpenTransactions,
+    verifications: Verifications,
+    /// Keyed by the high watermark that each needs.
+    appends: Parking<Offset, WaitingAppend>,
+    /// Keyed by the readable end that each needs.
+    uncommitted_readers: Parking<Offset, ReplyTo>,
+    committed_readers: Parking<Offset, ReplyTo>,
+    /// What the operating system said when the storage failed.
+    storage_failure: Option<String>,
+}
+
+/// An answer that waits for the high watermark.
+#[derive(Debug)]
+struct WaitingAppend {
+    reply_to: ReplyTo,
+    appended: Appended,
+    /// The marker that was appended, if it was one.
+    marker: Option<Marker>,
+}
+
+impl Partition {
+    /// Opens the machine on what was found in the log. All of that is durable, so the high watermark is its end.
+    /// `topic_config` holds the configs that were set for the topic.
+    pub fn open(
+        config: Arc<CoreConfig>,
+        id: TopicPartition,
+        topic_id: TopicId,
+        topic_config: &BTreeMap<String, String>,
+        log: RecoveredLog,
+    ) -> Self {
+        let max_message_bytes = topic_config.get("max.message.bytes").and_then(|bytes| bytes.trim().parse().ok());
+        let mut partition = Self {
+            max_message_bytes: max_message_bytes.unwrap_or(config.message_max_bytes),
+            synced: config.fsync || is_internal(&id.topic),
+            leader_epoch: LeaderEpoch(log.leader_epoch),
+            watermarks: Watermarks {
+                log_start: log.log_start,
+                last_stable: log.log_end,
+                high_watermark: log.log_end,
+                log_end: log.log_end,
+            },
+            id,
+            topic_id,
+            config,
+            producers: Producers::default(),
+            transactions: OpenTransactions::default(),
+            verifications: Verifications::default(),
+            appends: Parking::new(MAX_WAITING_APPENDS + MAX_WAITING_COORDINATORS),
+            uncommitted_readers: Parking::new(MAX_WAITING_READERS),
+            committed_readers: Parking::new(MAX_WAITING_READERS),
+            storage_failure: None,
+        };
+        for batch in &log.batches {
+            partition.recover(batch);
+        }
+        partition.update_last_stable();
+        partition.watermarks.check();
+        partition
+    }
+
+    /// The four offsets.
+    pub fn watermarks(&self) -> Watermarks {
+        self.watermarks
+    }
+
+    /// Identity of the topic's creation.
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
+    /// Takes one event.
+    pub fn step(&mut self, now: Timestamp, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Ask { reply_to, request: Request::Partition(request) } => {
+                self.asked(now, reply_to, request, effects);
+            }
+            Event::Ask { reply_to, request: _ } => {
+                let refusal = Refusal::InvalidRequest("a partition cannot answer that".to_owned());
+                effects.extend(Effect::answer(reply_to, Reply::Partition(Err(refusal))));
+            }
+            Event::Answer { question, reply } => self.verified(question, reply, effects),
+            Event::Flushed { through } => self.commit_through(through, effects),
+            Event::StorageFailed { message } => self.fence(message, effects),
+            Event::Trimmed { log_start } => self.trim(log_start),
+            Event::Cancelled(token) => self.forget(token),
+            // A partition has no timers, and no state that is replayed from records.
+            Event::Tick | Event::Replay { .. } | Event::Loaded => {}
+        }
+        self.watermarks.check();
+    }
+
+    /// Answers everything that waits: the partition is no longer here.
+    pub fn close(&mut self, effects: &mut Vec<Effect>) {
+        self.refuse_appends(&Refusal::UnknownTopicOrPartition, effects);
+        for readers in [&mut self.uncommitted_readers, &mut self.committed_readers] {
+            for reply_to in readers.drain() {
+                effects.extend(refusal(reply_to, Refusal::UnknownTopicOrPartition));
+            }
+        }
+    }
+
+    fn asked(&mut self, now: Timestamp, reply_to: ReplyTo, request: PartitionRequest, effects: &mut Vec<Effect>) {
+        match request {
+            PartitionRequest::Append { batches, acks, origin, transactional_id } => {
+                self.append(PendingAppend { reply_to, batches, acks, origin, transactional_id }, None, effects);
+            }
+            PartitionRequest::WriteMarker(marker) => self.write_marker(now, reply_to, marker, effects),
+            PartitionRequest::Fetch { offset, current_leader_epoch, max_bytes, isolation } => {
+                let wanted = read::Wanted { offset, current_leader_epoch, max_bytes, isolation };
+                effects.extend(self.fetch(reply_to, &wanted));
+            }
+            PartitionRequest::Watch { offset, isolation } => {
+                effects.extend(self.watch(reply_to, offset, isolation));
+            }
+            PartitionRequest::Locate { lookup, isolation, current_leader_epoch } => {
+                effects.extend(self.locate(reply_to, lookup, isolation, current_leader_epoch));
+            }
+            PartitionRequest::Describe => {
+                let described =
+                    PartitionReply::Described { watermarks: self.watermarks, leader_epoch: self.leader_epoch };
+                effects.extend(Effect::answer(reply_to, Reply::Partition(Ok(described))));
+            }
+        }
+    }
+
+    fn recover(&mut self, batch: &RecoveredBatch) {
+        let header = &batch.header;
+        if !header.has_producer_id() {
+            return;
+        }
+        if let Some((_, coordinator_epoch)) = batch.control {
+            let (producer_id, epoch) = (ProducerId(header.producer_id), ProducerEpoch(header.producer_epoch));
+            if let Some(first) = self.producers.marked(producer_id, epoch, coordinator_epoch) {
+                self.transactions.decided(first, header.last_offset());
+            }
+        } else if let Some(first) = self.producers.appended(header) {
+            self.transactions.begun(first);
+        }
+    }
+
+    /// Moves the high watermark, and lets go what waited for it.
+    fn commit_through(&mut self, through: Offset, effects: &mut Vec<Effect>) {
+        if self.storage_failure.is_some() {
+            return;
+        }
+        let durable = through.min(self.watermarks.log_end);
+        self.watermarks.high_watermark = self.watermarks.high_watermark.max(durable);
+        self.update_last_stable();
+        for waiting in self.appends.release_through(self.watermarks.high_watermark) {
+            if let Some(marker) = waiting.marker {
+                effects.extend(self.tell_group(&marker));
+            }
+            let reply = Reply::Partition(Ok(PartitionReply::Appended(waiting.appended)));
+            effects.extend(Effect::answer(waiting.reply_to, reply));
+        }
+        self.wake_readers(effects);
+    }
+
+    fn update_last_stable(&mut self) {
+        let stable = self.transactions.committed(self.watermarks.high_watermark);
+        self.watermarks.last_stable = stable.max(self.watermarks.log_start);
+    }
+
+    /// A marker in `__consumer_offsets` decides the pending offsets of the groups that live there.
+    fn tell_group(&self, marker: &Marker) -> Option<Effect> {
+        if &*self.id.topic != OFFSETS_TOPIC {
+            return None;
+        }
+        let request = GroupRequest::CompleteTransaction {
+            producer_id: marker.producer_id,
+            producer_epoch: marker.producer_epoch,
+            commit: marker.commit,
+        };
+        Some(Effect::ask(PartId::Group(self.id.partition), ReplyTo::Nobody, Request::Group(request)))
+    }
+
+    fn wake_readers(&mut self, effects: &mut Vec<Effect>) {
+        let (high_watermark, last_stable) = (self.watermarks.high_watermark, self.watermarks.last_stable);
+        let awake = self.uncommitted_readers.release_through(high_watermark).into_iter();
+        for reply_to in awake.chain(self.committed_readers.release_through(last_stable)) {
+            effects.extend(Effect::answer(reply_to, Reply::Partition(Ok(PartitionReply::Readable))));
+        }
+    }
+
+    /// The storage failed: what was written last may or may not be there, so nothing is acknowledged any more.
+    fn fence(&mut self, message: String, effects: &mut Vec<Effect>) {
+        if self.storage_failure.is_none() {
+            self.refuse_appends(&Refusal::Storage(message.clone()), effects);
+            self.storage_failure = Some(message);
+        }
+    }
+
+    fn refuse_appends(&mut self, why: &Refusal, effects: &mut Vec<Effect>) {
+        let written = self.appends.drain().into_iter().map(|waiting| waiting.reply_to);
+        let unwritten = self.verifications.drain().into_iter().map(|append| append.reply_to);
+        for reply_to in written.chain(unwritten) {
+            effects.extend(refusal(reply_to, why.clone()));
+        }
+    }
+
+    fn forget(&mut self, token: Token) {
+        if let Some(waiting) = self.appends.remove(token)
+            && waiting.marker.is_some()
+        {
+            // The groups must hear of the marker even when nobody waits for its answer any more.
+            let needed = waiting.appended.last_offset + 1;
+            let unanswered = WaitingAppend { reply_to: ReplyTo::Nobody, ..waiting };
+            self.appends.park(needed, None, unanswered).expect("a place has just become free");
+        }
+        self.verifications.forget(token);
+        self.uncommitted_readers.remove(token);
+        self.committed_readers.remove(token);
+    }
+
+    fn trim(&mut self, log_start: Offset) {
+        let log_start = log_start.min(self.watermarks.high_watermark);
+        self.watermarks.log_start = self.watermarks.log_start.max(log_start);
+        self.update_last_stable();
+    }
+
+    fn readers(&mut self, isolation: Isolation) -> &mut Parking<Offset, ReplyTo> {
+        match isolation {
+            Isolation::ReadUncommitted => &mut self.uncommitted_readers,
+            Isolation::ReadCommitted => &mut self.committed_readers,
+        }
+    }
+}
+
+fn refusal(reply_to: ReplyTo, refusal: Refusal) -> Option<Effect> {
+    Effect::answer(reply_to, Reply::Partition(Err(refusal)))
+}
+
+/// Whether the broker made this topic for itself. Clients do not write there.
+pub(crate) fn is_internal(topic: &str) -> bool {
+    [OFFSETS_TOPIC, TRANSACTIONS_TOPIC, METADATA_TOPIC].contains(&topic)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! Many machines on one thread: what a shard thread of the binary, or the simulator, runs.
+//!
+//! What it does: it owns partitions and, beside the partitions of the broker's own topics, the coordinators
+//! that live on their logs; it gives each event to its machine, and what its machines say to each other it passes
+//! on at once. What it does not do: it performs no effect, and it keeps no time.
+//!
+//! Invariants: a coordinator is here exactly while the partition behind it is; what one machine says to another
+//! arrives in the order in which it was said; one [`Shard::step`] ends, since every machine bounds what waits in it.
+
+use crate::cluster::Cluster;
+use crate::config::CoreConfig;
+use crate::coordinator::Coordinator;
+use crate::coordinator::frame::Frame;
+use crate::effect::Effect;
+use crate::event::{Envelope, Event, PartitionRequest, RecoveredLog, Reply, Request};
+use crate::group::Groups;
+use crate::model::{
+    METADATA_TOPIC, OFFSETS_TOPIC, PartId, TRANSACTIONS_TOPIC, Timestamp, TopicId, TopicPartition, Watermarks,
+};
+use crate::partition::Partition;
+use crate::refusal::Refusal;
+use crate::transaction::Transactions;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Events between machines of one shard that one step may cause. A flush lets go what waited in one partition, some
+/// ten thousand answers at most; a step that passes this bound by far is machines talking in a circle.
+const MAX_LOCAL_EVENTS: usize = 1_000_000;
+
+/// The machines of one thread.
+#[derive(Debug)]
+pub struct Shard {
+    config: Arc<CoreConfig>,
+    partitions: BTreeMap<TopicPartition, Partition>,
+    groups: BTreeMap<i32, Frame<Groups>>,
+    transactions: BTreeMap<i32, Frame<Transactions>>,
+    cluster: Option<Frame<Cluster>>,
+}
+
+/// An event on its way inside of the shard.
+struct Local {
+    envelope: Envelope,
+    /// Whether it has already let the events that were behind it pass.
+    deferred: bool,
+}
+
+impl Shard {
+    /// A shard without machines.
+    pub fn new(config: Arc<CoreConfig>) -> Self {
+        Self {
+            config,
+            partitions: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            cluster: None,
+        }
+    }
+
+    /// Takes a partition in whose log the shell has opened. Beside a partition of `__consumer_offsets`,
+    /// `__transaction_state` or `__cluster_metadata` comes its coordinator, which refuses questions until the shell
+    /// has sent it the log ([`Event::Replay`], [`Event::Loaded`]). A partition that is here already is closed first.
+    pub fn open(
+        &mut self,
+        _now: Timestamp,
+        partition: TopicPartition,
+        topic_id: TopicId,
+        configs: &BTreeMap<String, String>,
+        log: RecoveredLog,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.close(&partition, effects);
+        let index = partition.partition;
+        match &*partition.topic {
+            OFFSETS_TOPIC => {
+                let machine = Groups::new(self.config.clone(), index);
+                self.groups.insert(index, Frame::new(PartId::Group(index), machine));
+            }
+            TRANSACTIONS_TOPIC => {
+                let machine = Transactions::new(self.config.clone(), index);
+                self.transactions.insert(index, Frame::new(PartId::Transaction(index), machine));
+            }
+            METADATA_TOPIC if index == 0 => {
+                self.cluster = Some(Frame::new(PartId::Cluster, Cluster::new(self.config.clone())));
+            }
+            _ => {}
+        }
+        let machine = Partition::open(self.config.clone(), partition.clone(), topic_id, configs, log);
+        self.partitions.insert(partition, machine);
+    }
+
+    /// Forgets a partition and the coordinator on it, and answers everything that waits there.
+    pub fn close(&mut self, partition: &TopicPartition, effects: &mut Vec<Effect>) {
+        let Some(mut machine) = self.partitions.remove(partition) else {
+            return;
+        };
+        let index = partition.partition;
+        // The coordinator goes first: the answers of its log are of no use to it any more.
+        match &*partition.topic {
+            OFFSETS_TOPIC => close_frame(self.groups.remove(&index), effects),
+            TRANSACTIONS_TOPIC => close_frame(self.transactions.remove(&index), effects),
+            METADATA_TOPIC => close_frame(self.cluster.take(), effects),
+            _ => {}
+        }
+        machine.close(effects);
+    }
+
+    /// Whether the partition is here.
+    pub fn has(&self, partition: &TopicPartition) -> bool {
+        self.partitions.contains_key(partition)
+    }
+
+    /// The four offsets of a partition that is here.
+    pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
+        self.partitions.get(partition).map(Partition::watermarks)
+    }
+
+    /// The partitions that are here, with the ids of their topics, in order.
+    pub fn partitions(&self) -> impl Iterator<Item = (&TopicPartition, TopicId)> {
+        self.partitions.iter().map(|(partition, machine)| (partition, machine.topic_id()))
+    }
+
+    /// Why the coordinator on this partition's log answers no more, if it does not.
+    pub fn coordinator_failure(&self, part: &PartId) -> Option<&str> {
+        match part {
+            PartId::Partition(_) => None,
+            PartId::Group(index) => self.groups.get(index)?.failure(),
+            PartId::Transaction(index) => self.transactions.get(index)?.failure(),
+            PartId::Cluster => self.cluster.as_ref()?.failure(),
+        }
+    }
+
+    /// Takes one event and everything that it causes among the machines here.
+    ///
+    /// # Panics
+    /// When the machines talk in a circle ([`MAX_LOCAL_EVENTS`]): stopping is better than never answering again.
+    pub fn step(&mut self, now: Timestamp, envelope: Envelope, effects: &mut Vec<Effect>) {
+        let mut queue = VecDeque::from([Local { envelope, deferred: false }]);
+        let mut caused = Vec::new();
+        let mut taken = 0;
+        while let Some(mut local) = queue.pop_front() {
+            taken += 1;
+            assert!(taken <= MAX_LOCAL_EVENTS, "the machines talk in a circle: {:?}", local.envelope);
+            if !local.deferred && lets_others_pass(&local.envelope) {
+                local.deferred = true;
+                queue.push_back(local);
+                continue;
+            }
+            let Envelope { to, event } = local.envelope;
+            self.give(now, &to, event, &mut caused);
+            for effect in caused.drain(..) {
+                match effect {
+                    Effect::Send(envelope) if self.owns(&envelope.to) => {
+                        queue.push_back(Local { envelope, deferred: false });
+                    }
+                    other => effects.push(other),
+                }
+            }
+        }
+    }
+
+    fn give(&mut self, now: Timestamp, to: &PartId, event: Event, effects: &mut Vec<Effect>) {
+        if !self.owns(to) {
+            if let Event::Ask { reply_to, request } = event {
+                effects.extend(Effect::answer(reply_to, refuse_unknown(&request)));
+            }
+            return;
+        }
+        match to {
+            PartId::Partition(partition) => {
+                if let Some(machine) = self.partitions.get_mut(partition) {
+                    machine.step(now, event, effects);
+                }
+            }
+            PartId::Group(index) => step_frame(self.groups.get_mut(index), now, event, effects),
+            PartId::Transaction(index) => step_frame(self.transactions.get_mut(index), now, event, effects),
+            PartId::Cluster => step_frame(self.cluster.as_mut(), now, event, effects),
+        }
+    }
+
+    fn owns(&self, part: &PartId) -> bool {
+        match part {
+            PartId::Partition(partition) => self.partitions.contains_key(partition),
+            PartId::Group(index) => self.groups.contains_key(index),
+            PartId::Transaction(index) => self.transactions.contains_key(index),
+            PartId::Cluster => self.cluster.is_some(),
+        }
+    }
+}
+
+/// A marker for `__consumer_offsets` goes behind what is already on its way. The transaction coordinator may have
+/// told the group coordinator just before that the transaction is open; the offsets that this lets through are then
+/// already in the queue, and must be in the log before the marker, not after it.
+fn lets_others_pass(envelope: &Envelope) -> bool {
+    let Envelope { to: PartId::Partition(partition), event: Event::Ask { request, .. } } = envelope else {
+        return false;
+    };
+    &*partition.topic == OFFSETS_TOPIC && matches!(request, Request::Partition(PartitionRequest::WriteMarker(_)))
+}
+
+fn step_frame<C: Coordinator>(frame: Option<&mut Frame<C>>, now: Timestamp, event: Event, effects: &mut Vec<Effect>) {
+    if let Some(frame) = frame {
+        frame.step(now, event, effects);
+    }
+}
+
+fn close_frame<C: Coordinator>(frame: Option<Frame<C>>, effects: &mut Vec<Effect>) {
+    if let Some(mut frame) = frame {
+        frame.close(effects);
+    }
+}
+
+/// The refusal of a question whose machine is not here.
+fn refuse_unknown(request: &Request) -> Reply {
+    match request {
+        Request::Partition(_) => Reply::Partition(Err(Refusal::UnknownTopicOrPartition)),
+        Request::Group(_) => Reply::Group(Err(Refusal::NotCoordinator)),
+        Request::Transaction(_) => Reply::Transaction(Err(Refusal::NotCoordinator)),
+        Request::Cluster(_) => Reply::Cluster(Err(Refusal::NotCoordinator)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! The index files of a segment: fixed-size entries in ascending order, searched on the medium.
+//!
+//! They follow from the segment and are checked against it whenever a log is opened, so nothing waits for
+//! them and a failed write of one is only a slower search.
+
+mod aborted;
+mod offset;
+mod time;
+
+pub use aborted::AbortedTxn;
+pub(crate) use offset::OffsetEntry;
+pub(crate) use time::TimeEntry;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::{IoContext, LogError};
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+/// One entry of an index file.
+pub(crate) trait IndexEntry: Copy + PartialEq {
+    /// Bytes of an entry.
+    const LEN: usize;
+    /// Appends the entry, big endian.
+    fn encode(&self, out: &mut Vec<u8>);
+    /// Reads an entry from exactly [`IndexEntry::LEN`] bytes.
+    fn decode(bytes: &[u8]) -> Self;
+}
+
+/// An index file. The file is opened when the first entry is written and closed when the segment is
+/// sealed; a search of a sealed segment opens it for as long as it takes, so that the segments of idle
+/// partitions hold no file descriptors.
+#[derive(Debug)]
+pub(crate) struct IndexFile<D: Disk, E> {
+    path: PathBuf,
+    file: Option<D::File>,
+    entries: u64,
+    last: Option<E>,
+    entry: PhantomData<E>,
+}
+
+impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
+    /// The index at `path`, which holds nothing yet. A file that is there is emptied by the first write.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, file: None, entries: 0, last: None, entry: PhantomData }
+    }
+
+    /// Makes the file hold exactly `entries`, writing only if it does not already.
+    pub(crate) fn load(disk: &D, path: PathBuf, entries: &[E]) -> Result<Self, LogError> {
+        let mut wanted = Vec::with_capacity(entries.len() * E::LEN);
+        entries.iter().for_each(|entry| entry.encode(&mut wanted));
+        make_hold(disk, &path, &wanted)?;
+        Ok(Self { entries: entries.len() as u64, last: entries.last().copied(), ..Self::new(path) })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.entries * E::LEN as u64
+    }
+
+    /// Appends an entry.
+    pub(crate) fn append(&mut self, disk: &D, entry: E) -> Result<(), LogError> {
+        let mut bytes = Vec::with_capacity(E::LEN);
+        entry.encode(&mut bytes);
+        let position = self.len_bytes();
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let file = disk.open(&self.path, true).context("open", &self.path)?;
+                file.set_len(position).context("cut", &self.path)?;
+                self.file.insert(file)
+            }
+        };
+        file.write_at(&bytes, position).context("write", &self.path)?;
+        self.entries += 1;
+        self.last = Some(entry);
+        Ok(())
+    }
+
+    /// Lets go of the file; nothing more is appended for now.
+    pub(crate) fn release(&mut self) {
+        self.file = None;
+    }
+
+    /// The last entry for which `below` holds, given that it holds for a prefix of them.
+    pub(crate) fn last_where(&self, disk: &D, below: impl Fn(&E) -> bool) -> Result<Option<E>, LogError> {
+        match &self.last {
+            None => return Ok(None),
+            // Readers at the end of the log are the common case.
+            Some(last) if below(last) => return Ok(Some(*last)),
+            Some(_) => {}
+        }
+        let opened;
+        let file = match &self.file {
+            Some(file) => file,
+            None => {
+                opened = disk.open(&self.path, false).context("open", &self.path)?;
+                &opened
+            }
+        };
+        let (mut low, mut high, mut found) = (0, self.entries, None);
+        let mut bytes = vec![0; E::LEN];
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let read = file.read_at(&mut bytes, middle * E::LEN as u64).context("read", &self.path)?;
+            if read < E::LEN {
+                return Err(io::ErrorKind::UnexpectedEof.into()).context("read", &self.path);
+            }
+            let entry = E::decode(&bytes);
+            if below(&entry) {
+                found = Some(entry);
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Makes the file at `path` hold exactly `wanted`; an empty one need not exist.
+pub(crate) fn make_hold<D: Disk>(disk: &D, path: &Path, wanted: &[u8]) -> Result<(), LogError> {
+    if !disk.exists(path).context("look for", path)? && wanted.is_empty() {
+        return Ok(());
+    }
+    let file = disk.open(path, true).context("open", path)?;
+    let len = file.len().context("measure", path)?;
+    if len == wanted.len() as u64 {
+        let mut there = vec![0; wanted.len()];
+        if file.read_at(&mut there, 0).context("read", path)? == wanted.len() && there == wanted {
+            return Ok(());
+        }
+    }
+    tracing::info!(path = %path.display(), "the index was missing or stale and is written again");
+    file.set_len(0).context("cut", path)?;
+    file.write_at(wanted, 0).context("write", path)
+}

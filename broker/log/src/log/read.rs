@@ -1,0 +1,177 @@
+//! Reading: by offset, by timestamp, and the aborted transactions of a range.
+
+use super::Log;
+use crate::Offset;
+use crate::disk::Disk;
+use crate::error::LogError;
+use crate::index::AbortedTxn;
+use crate::segment::{Found, Segment};
+use bytes::Bytes;
+use pelton_record::{BatchHeader, BatchView, NO_TIMESTAMP, uncompressed_batch};
+
+/// A record that was found by its timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimestampOffset {
+    /// The record's offset.
+    pub offset: Offset,
+    /// Its timestamp in milliseconds.
+    pub timestamp: i64,
+    /// Epoch of the leader that appended it.
+    pub leader_epoch: i32,
+}
+
+impl<D: Disk> Log<D> {
+    /// Whole batches of one segment, from the one that holds `from` (or the next one, where compaction took
+    /// it) up to `max_bytes`, none of them reaching `end_exclusive`. With `at_least_one`, a first batch that
+    /// is larger than `max_bytes` is given alone (KIP-74). Empty at the end.
+    ///
+    /// `max_bytes` bounds the memory that this takes, so the caller bounds what a client may ask for.
+    ///
+    /// # Errors
+    /// [`LogError::OffsetOutOfRange`], [`LogError::Damaged`], [`LogError::Io`].
+    pub fn read(
+        &self,
+        from: Offset,
+        end_exclusive: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Bytes, LogError> {
+        if from < self.log_start || from > self.log_end() {
+            let (log_start, log_end) = (self.log_start, self.log_end());
+            return Err(LogError::OffsetOutOfRange { offset: from, log_start, log_end });
+        }
+        for segment in &self.segments[self.segment_index(from)..] {
+            if let Some(found) = segment.find_offset(&self.disk, from.max(segment.base_offset))? {
+                return read_batches(segment, found, end_exclusive, max_bytes, at_least_one);
+            }
+        }
+        Ok(Bytes::new())
+    }
+
+    /// The first record whose timestamp is at least `timestamp` (milliseconds) and whose offset is below
+    /// `end_exclusive`: what ListOffsets answers.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`], [`LogError::Io`].
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp: i64,
+        end_exclusive: Offset,
+    ) -> Result<Option<TimestampOffset>, LogError> {
+        for segment in &self.segments[self.segment_index(self.log_start)..] {
+            if segment.indexer.max_timestamp < timestamp {
+                continue;
+            }
+            let mut from = self.log_start.max(segment.base_offset);
+            while let Some(found) = segment.find_timestamp(&self.disk, timestamp, from)? {
+                if found.header.base_offset >= end_exclusive {
+                    return Ok(None);
+                }
+                if let Some(record) = self.first_record(segment, &found, timestamp)? {
+                    return Ok((record.offset < end_exclusive).then_some(record));
+                }
+                from = found.header.next_offset();
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first of the records with the largest timestamp of the log, if it is below `end_exclusive`
+    /// (ListOffsets with timestamp -3, KIP-734).
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`], [`LogError::Io`].
+    pub fn max_timestamp_offset(&self, end_exclusive: Offset) -> Result<Option<TimestampOffset>, LogError> {
+        let largest = self.segments.iter().map(|segment| segment.indexer.max_timestamp).max();
+        match largest {
+            Some(largest) if largest > NO_TIMESTAMP => self.offset_for_timestamp(largest, end_exclusive),
+            _ => Ok(None),
+        }
+    }
+
+    /// The aborted transactions that a read_committed reader of the offsets `from` to `to_exclusive` must
+    /// drop, sorted by their first offset.
+    pub fn aborted_in(&self, from: Offset, to_exclusive: Offset) -> Vec<AbortedTxn> {
+        let mut found = Vec::new();
+        'segments: for segment in &self.segments[self.segment_index(from)..] {
+            for aborted in &segment.aborted {
+                if aborted.last_offset >= from && aborted.first_offset < to_exclusive {
+                    found.push(*aborted);
+                }
+                // Every transaction that ends later also begins at or after this offset.
+                if aborted.last_stable_offset >= to_exclusive {
+                    break 'segments;
+                }
+            }
+        }
+        found.sort_by_key(|aborted| (aborted.first_offset, aborted.producer_id));
+        found
+    }
+
+    /// The segment in which `offset` lies, or the first one.
+    pub(super) fn segment_index(&self, offset: Offset) -> usize {
+        self.segments.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1)
+    }
+
+    fn first_record(
+        &self,
+        segment: &Segment<D>,
+        found: &Found,
+        timestamp: i64,
+    ) -> Result<Option<TimestampOffset>, LogError> {
+        let header = &found.header;
+        let leader_epoch = header.partition_leader_epoch;
+        let bytes = segment.read_exact(found.position, header.total_len())?;
+        let batch = BatchView::parse(&bytes)?;
+        let plain = match uncompressed_batch(&batch, self.config.decompress_max_bytes) {
+            Ok(plain) => plain,
+            Err(error) => {
+                // The batch as a whole is the best answer that is left.
+                tracing::warn!(path = %segment.path.display(), position = found.position, %error, "a batch cannot be searched");
+                let (offset, timestamp) = (header.base_offset.max(self.log_start), header.max_timestamp);
+                return Ok(Some(TimestampOffset { offset, timestamp, leader_epoch }));
+            }
+        };
+        let batch = BatchView::parse(&plain)?;
+        for record in batch.records()? {
+            let record = record.map_err(|error| segment.damaged(found.position, error.to_string()))?;
+            let (offset, record_timestamp) = (record.offset(header), record.timestamp(header));
+            if record_timestamp >= timestamp && offset >= self.log_start {
+                return Ok(Some(TimestampOffset { offset, timestamp: record_timestamp, leader_epoch }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn read_batches<D: Disk>(
+    segment: &Segment<D>,
+    first: Found,
+    end_exclusive: Offset,
+    max_bytes: usize,
+    at_least_one: bool,
+) -> Result<Bytes, LogError> {
+    let first_len = first.header.total_len();
+    if first.header.last_offset() >= end_exclusive || (first_len > max_bytes && !at_least_one) {
+        return Ok(Bytes::new());
+    }
+    let available = (segment.len - first.position) as usize;
+    let bytes = segment.read_exact(first.position, max_bytes.max(first_len).min(available))?;
+    let mut end = first_len;
+    while end < bytes.len() {
+        let header = match BatchHeader::parse(&bytes[end..]) {
+            Ok(header) => header,
+            Err(pelton_record::BatchError::Truncated { .. }) => break,
+            Err(error) => return Err(segment.damaged(first.position + end as u64, error.to_string())),
+        };
+        if header.last_offset() >= end_exclusive || header.total_len() > bytes.len() - end {
+            break;
+        }
+        end += header.total_len();
+    }
+    if bytes.len() > 2 * end {
+        // Reserved for batches that the reader may not see yet: not worth keeping alive.
+        return Ok(Bytes::copy_from_slice(&bytes[..end]));
+    }
+    Ok(Bytes::from(bytes).slice(..end))
+}

@@ -1,0 +1,261 @@
+//! One segment: the batches from its base offset on, in one file, with the indexes beside it.
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::{IoContext, LogError};
+use crate::index::{AbortedTxn, IndexFile, OffsetEntry, TimeEntry};
+use crate::recovery::{Indexer, SegmentScan};
+use crate::window::Window;
+use crate::{LogConfig, Offset, segment_file_name};
+use pelton_record::BatchHeader;
+use std::path::{Path, PathBuf};
+
+/// Extensions of the files that belong to a segment beside its `.log`.
+pub(crate) const INDEX_EXTENSIONS: [&str; 3] = ["index", "timeindex", "txnindex"];
+/// Bytes that a search for one batch reads at a time: about what lies between two index entries.
+const SEARCH_BYTES: usize = 8 << 10;
+
+/// A batch that was found in a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) position: u64,
+    pub(crate) header: BatchHeader,
+}
+
+/// One segment.
+pub(crate) struct Segment<D: Disk> {
+    pub(crate) base_offset: Offset,
+    pub(crate) path: PathBuf,
+    pub(crate) file: D::File,
+    /// Bytes of whole batches; the file may be longer by reserved space.
+    pub(crate) len: u64,
+    /// One past the last offset, or the base offset when empty.
+    pub(crate) next_offset: Offset,
+    /// Largest timestamp of the first batch, in milliseconds.
+    pub(crate) first_timestamp: Option<i64>,
+    pub(crate) indexer: Indexer,
+    /// Transactions whose abort markers stand in this segment, in the order of the markers.
+    pub(crate) aborted: Vec<AbortedTxn>,
+    allocated: u64,
+    offset_index: IndexFile<D, OffsetEntry>,
+    time_index: IndexFile<D, TimeEntry>,
+    txn_index: IndexFile<D, AbortedTxn>,
+}
+
+impl<D: Disk> Segment<D> {
+    /// Begins an empty segment. Its directory entry is not synced yet.
+    pub(crate) fn create(disk: &D, dir: &Path, base_offset: Offset, config: &LogConfig) -> Result<Self, LogError> {
+        let path = dir.join(segment_file_name(base_offset, "log"));
+        let file = disk.open(&path, true).context("create", &path)?;
+        file.set_len(0).context("cut", &path)?;
+        Ok(Self {
+            base_offset,
+            path,
+            file,
+            len: 0,
+            next_offset: base_offset,
+            first_timestamp: None,
+            indexer: Indexer::new(base_offset, config.index_interval_bytes),
+            aborted: Vec::new(),
+            allocated: 0,
+            offset_index: IndexFile::new(dir.join(segment_file_name(base_offset, "index"))),
+            time_index: IndexFile::new(dir.join(segment_file_name(base_offset, "timeindex"))),
+            txn_index: IndexFile::new(dir.join(segment_file_name(base_offset, "txnindex"))),
+        })
+    }
+
+    /// Takes over a segment that was scanned, cuts what the scan found after its last whole batch, and
+    /// writes again the indexes that do not fit. `sealed`: it is not the last one of its log.
+    pub(crate) fn load(
+        disk: &D,
+        dir: &Path,
+        base_offset: Offset,
+        file: D::File,
+        mut scan: SegmentScan,
+        aborted: Vec<AbortedTxn>,
+        sealed: bool,
+    ) -> Result<Self, LogError> {
+        let path = dir.join(segment_file_name(base_offset, "log"));
+        if scan.stop.is_some() {
+            file.set_len(scan.valid_len).context("cut", &path)?;
+        }
+        if sealed {
+            scan.time_entries.extend(scan.indexer.time_entry());
+        }
+        let index = |extension| dir.join(segment_file_name(base_offset, extension));
+        Ok(Self {
+            base_offset,
+            path,
+            file,
+            len: scan.valid_len,
+            next_offset: scan.next_offset,
+            first_timestamp: scan.first_timestamp,
+            indexer: scan.indexer,
+            allocated: scan.valid_len,
+            offset_index: IndexFile::load(disk, index("index"), &scan.offset_entries)?,
+            time_index: IndexFile::load(disk, index("timeindex"), &scan.time_entries)?,
+            txn_index: IndexFile::load(disk, index("txnindex"), &aborted)?,
+            aborted,
+        })
+    }
+
+    /// Whether `header`'s batch belongs into the next segment.
+    pub(crate) fn must_roll_before(&self, header: &BatchHeader, config: &LogConfig) -> bool {
+        if self.len == 0 {
+            return false;
+        }
+        // Kafka's readers hold positions and relative offsets in signed 32-bit integers.
+        let segment_bytes = u64::from(config.segment_bytes.min(i32::MAX as u32));
+        let too_old = match (config.segment_ms, self.first_timestamp) {
+            (Some(limit_ms), Some(first)) => first >= 0 && header.max_timestamp.saturating_sub(first) > limit_ms,
+            _ => false,
+        };
+        let index_full = self.offset_index.len_bytes() + OFFSET_ENTRY_BYTES > u64::from(config.segment_index_bytes);
+        self.len + header.total_len() as u64 > segment_bytes
+            || header.last_offset() - self.base_offset > Offset::from(i32::MAX)
+            || too_old
+            || index_full
+    }
+
+    /// Writes a batch at the end. When this fails the segment is as it was, but its file may be longer.
+    pub(crate) fn append(
+        &mut self,
+        disk: &D,
+        batch: &[u8],
+        header: &BatchHeader,
+        config: &LogConfig,
+    ) -> Result<(), LogError> {
+        self.reserve(batch.len() as u64, config);
+        let position = self.len;
+        self.file.write_at(batch, position).context("append to", &self.path)?;
+        self.len += batch.len() as u64;
+        self.allocated = self.allocated.max(self.len);
+        self.next_offset = header.next_offset();
+        self.first_timestamp.get_or_insert(header.max_timestamp);
+        let (offset_entry, time_entry) = self.indexer.on_batch(header, position);
+        // Without an entry a search begins earlier; that is no reason to refuse what is written already.
+        let indexed = offset_entry.map_or(Ok(()), |entry| self.offset_index.append(disk, entry));
+        let timed = time_entry.map_or(Ok(()), |entry| self.time_index.append(disk, entry));
+        if let Err(error) = indexed.and(timed) {
+            tracing::warn!(%error, "an index entry could not be written");
+        }
+        Ok(())
+    }
+
+    /// Cuts whatever a failed write left after the last whole batch.
+    pub(crate) fn drop_unwritten(&mut self) -> Result<(), LogError> {
+        self.file.set_len(self.len).context("cut", &self.path)?;
+        self.allocated = self.len;
+        Ok(())
+    }
+
+    /// Grows the file ahead of its end, so that most syncs need not write its length.
+    fn reserve(&mut self, more: u64, config: &LogConfig) {
+        let needed = self.len + more;
+        if needed <= self.allocated || config.preallocate_max_bytes == 0 || config.preallocate_min_bytes == 0 {
+            return;
+        }
+        let (least, most) = (u64::from(config.preallocate_min_bytes), u64::from(config.preallocate_max_bytes));
+        let step = self.len.clamp(least.min(most), most);
+        let wanted = (needed + step).min(u64::from(config.segment_bytes)).max(needed);
+        // A full disk shows itself in the write that follows; the reserve is only for speed.
+        if self.file.allocate(wanted).is_ok() {
+            self.allocated = wanted;
+        }
+    }
+
+    /// Gives back the reserved space and makes the segment survive a power cut.
+    pub(crate) fn seal(&mut self, disk: &D) -> Result<(), LogError> {
+        if let Some(entry) = self.indexer.time_entry()
+            && let Err(error) = self.time_index.append(disk, entry)
+        {
+            tracing::warn!(%error, "an index entry could not be written");
+        }
+        self.trim_and_sync()?;
+        self.offset_index.release();
+        self.time_index.release();
+        self.txn_index.release();
+        Ok(())
+    }
+
+    /// Gives back the reserved space and syncs, and leaves the segment open for more.
+    pub(crate) fn trim_and_sync(&mut self) -> Result<(), LogError> {
+        self.file.set_len(self.len).context("cut", &self.path)?;
+        self.allocated = self.len;
+        self.file.sync_data().context("sync", &self.path)
+    }
+
+    /// Notes a transaction whose abort marker stands in this segment.
+    pub(crate) fn append_aborted(&mut self, disk: &D, aborted: AbortedTxn) {
+        self.aborted.push(aborted);
+        if let Err(error) = self.txn_index.append(disk, aborted) {
+            tracing::warn!(%error, "an index entry could not be written");
+        }
+    }
+
+    /// The first batch that ends at or after `offset`.
+    pub(crate) fn find_offset(&self, disk: &D, offset: Offset) -> Result<Option<Found>, LogError> {
+        if offset >= self.next_offset {
+            return Ok(None);
+        }
+        let start = self.position_before(disk, offset)?;
+        self.find_from(start, |header| header.last_offset() >= offset)
+    }
+
+    /// The first batch with a timestamp of at least `timestamp` that ends at or after `from`.
+    pub(crate) fn find_timestamp(&self, disk: &D, timestamp: i64, from: Offset) -> Result<Option<Found>, LogError> {
+        let entry = self.time_index.last_where(disk, |entry| entry.timestamp <= timestamp)?;
+        let after = entry.map_or(self.base_offset, |entry| self.base_offset + Offset::from(entry.relative_offset));
+        let start = self.position_before(disk, after.max(from))?;
+        self.find_from(start, |header| header.max_timestamp >= timestamp && header.last_offset() >= from)
+    }
+
+    fn position_before(&self, disk: &D, offset: Offset) -> Result<u64, LogError> {
+        let relative = u32::try_from(offset - self.base_offset).unwrap_or(0);
+        let entry = self.offset_index.last_where(disk, |entry| entry.relative_offset <= relative)?;
+        Ok(entry.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// The first batch at or after `position` for which `wanted` holds.
+    pub(crate) fn find_from(
+        &self,
+        mut position: u64,
+        wanted: impl Fn(&BatchHeader) -> bool,
+    ) -> Result<Option<Found>, LogError> {
+        let mut window = Window::new(&self.file, self.len, SEARCH_BYTES);
+        while let Some(header) = window.header_at(position).context("read", &self.path)? {
+            let header = header.map_err(|error| self.damaged(position, error.to_string()))?;
+            if wanted(&header) {
+                return Ok(Some(Found { position, header }));
+            }
+            position += header.total_len() as u64;
+        }
+        Ok(None)
+    }
+
+    /// `len` bytes from `position` on, all of them batches of this segment.
+    pub(crate) fn read_exact(&self, position: u64, len: usize) -> Result<Vec<u8>, LogError> {
+        let mut bytes = vec![0; len];
+        let read = self.file.read_at(&mut bytes, position).context("read", &self.path)?;
+        if read < len {
+            return Err(self.damaged(position, format!("{len} bytes should be there and {read} are")));
+        }
+        Ok(bytes)
+    }
+
+    pub(crate) fn damaged(&self, position: u64, reason: String) -> LogError {
+        LogError::Damaged { path: self.path.clone(), position, reason }
+    }
+
+    /// Removes the segment's files: the batches first, so that what is left behind is known for an orphan.
+    pub(crate) fn remove_files(&self, disk: &D) -> Result<(), LogError> {
+        disk.remove_file(&self.path).context("remove", &self.path)?;
+        for path in [self.offset_index.path(), self.time_index.path(), self.txn_index.path()] {
+            if disk.exists(path).context("look for", path)? {
+                disk.remove_file(path).context("remove", path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const OFFSET_ENTRY_BYTES: u64 = 8;
