@@ -1,0 +1,101 @@
+//! What a broker is told, and why it may refuse to start.
+
+use pelton_core::config::CoreConfig;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Settings of one broker. Field names are Kafka's where Kafka has them.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// `listeners`: where to listen. Port 0 takes a free one.
+    pub listeners: Vec<SocketAddr>,
+    /// `advertised.listeners`: host and port that clients are told; without it, each client is told the address
+    /// that it reached.
+    pub advertised: Option<(String, u16)>,
+    /// `log.dirs`: the data directory.
+    pub data_dir: PathBuf,
+    /// `num.io.threads`: shard threads.
+    pub shards: usize,
+    /// Settings that decisions depend on.
+    pub core: CoreConfig,
+    /// Settings of logs, where their topics set nothing else.
+    pub log: pelton_log::LogConfig,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `socket.request.max.bytes`: the largest request.
+    pub request_max_bytes: usize,
+    /// `connections.max.idle.ms`: how long a connection may be silent; 0 for ever.
+    pub connections_max_idle_ms: u64,
+    /// `max.connections`.
+    pub max_connections: usize,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval_ms: u64,
+    /// Static broker configs, by Kafka's names, as DescribeConfigs shows them.
+    pub configs: BTreeMap<String, String>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listeners: vec![SocketAddr::from(([127, 0, 0, 1], 9092))],
+            advertised: None,
+            data_dir: PathBuf::from("./pelton-data"),
+            shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            core: CoreConfig::default(),
+            log: pelton_log::LogConfig::default(),
+            auto_create_topics: true,
+            request_max_bytes: 100 * 1024 * 1024,
+            connections_max_idle_ms: 600_000,
+            max_connections: 10_000,
+            retention_check_interval_ms: 300_000,
+            configs: BTreeMap::new(),
+        }
+    }
+}
+
+/// Why a broker did not start. The message is one line and says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// Somebody else listens there.
+    #[error("{addr} is in use; stop the program that listens there or set another listener")]
+    Occupied {
+        /// The address.
+        addr: SocketAddr,
+    },
+    /// The address cannot be listened on at all.
+    #[error("cannot listen on {addr}: {reason}; set an address of this machine as the listener")]
+    Unreachable {
+        /// The address.
+        addr: SocketAddr,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The data directory cannot be written.
+    #[error("cannot write to the data directory {}: {reason}; choose another or change its permissions", path.display())]
+    Unwritable {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// Another broker runs in the data directory.
+    #[error("the data directory {} is in use{}; stop that broker or choose another directory", path.display(), by.map(|pid| format!(" by process {pid}")).unwrap_or_default())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// Its process, where that is known.
+        by: Option<u32>,
+    },
+    /// The data directory belongs to something else.
+    #[error("{} is not this broker's data directory: {reason}", path.display())]
+    BadDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+    /// What is in the data directory cannot be loaded.
+    #[error("the data directory cannot be loaded: {0}")]
+    Storage(String),
+}

@@ -1,0 +1,188 @@
+//! The shells: what performs the effects of the core's machines and tells them what came of it.
+//!
+//! Each shard is a thread of its own, which owns the machines whose logs hash to it, the logs themselves and
+//! the timers. It drains its mailbox, steps, performs the effects in their order, and then hands what is to be
+//! made durable to the flusher, so that everything that came in meanwhile shares one sync. Nothing here
+//! branches on what an effect means.
+//!
+//! Bounds: mailboxes have no limit of their own. What clients put into them is bounded by the memory that
+//! requests are admitted to and by the requests in flight of each connection; what shards send each other is a
+//! constant number of events for each of those. One sync of a log is under way at most.
+
+mod effects;
+mod flusher;
+mod opening;
+mod pending;
+mod shard_thread;
+pub mod storage;
+mod timers;
+mod topic_log;
+
+pub use opening::Opening;
+pub use pending::{Pending, first_of};
+pub use topic_log::{deletes, log_config};
+
+use crate::driver::flusher::Flusher;
+use crate::driver::shard_thread::ShardThread;
+use crate::driver::storage::DataDirectory;
+use pelton_core::cluster::ClusterImage;
+use pelton_core::config::CoreConfig;
+use pelton_core::event::{Envelope, Reply, Request};
+use pelton_core::model::{METADATA_TOPIC, Offset, PartId, Token, TopicId, TopicPartition};
+use pelton_log::LogConfig;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::{oneshot, watch};
+
+/// Topic id of the log of the cluster image, which is Kafka's.
+const METADATA_TOPIC_ID: TopicId = TopicId(1);
+
+/// What is put into the mailbox of a shard.
+pub(crate) enum Letter {
+    /// A question from outside of the core, and where its answer goes.
+    Ask { to: PartId, request: Request, token: Token, answer: Option<oneshot::Sender<Reply>> },
+    /// The asker waits no longer.
+    Cancel { part: PartId, token: Token },
+    /// An event from a part of another shard.
+    Deliver(Envelope),
+    /// A partition to open, or to begin.
+    Open { partition: TopicPartition, topic_id: TopicId, configs: Arc<BTreeMap<String, String>> },
+    /// A partition to close and to delete.
+    Delete { partition: TopicPartition, topic_id: TopicId },
+    /// What came of a sync.
+    Synced { partition: TopicPartition, generation: u64, result: Result<Offset, String> },
+    /// Delete what is too old or too much.
+    Retain,
+    /// Close the logs and end; says whether all of them closed well.
+    Stop { done: oneshot::Sender<bool> },
+    /// End at once, as if the process had been killed.
+    Abandon,
+}
+
+/// What all shards share.
+pub(crate) struct Shared {
+    pub core: Arc<CoreConfig>,
+    pub log: LogConfig,
+    pub directory: Arc<DataDirectory>,
+    pub images: watch::Sender<Arc<ClusterImage>>,
+    pub opening: Arc<Opening>,
+}
+
+/// The way to the parts.
+pub struct Driver {
+    mailboxes: Vec<mpsc::Sender<Letter>>,
+    tokens: AtomicU64,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Driver {
+    /// Starts the shard threads and begins to load what the directory holds; `shared.opening` says when that is done.
+    ///
+    /// # Errors
+    /// What the operating system says when it gives no thread.
+    pub(crate) fn start(shards: usize, shared: Shared) -> std::io::Result<Arc<Self>> {
+        let (mailboxes, receivers): (Vec<_>, Vec<_>) = (0..shards.max(1)).map(|_| mpsc::channel()).unzip();
+        let driver = Arc::new(Self { mailboxes, tokens: AtomicU64::new(0), threads: Mutex::default() });
+        let shared = Arc::new(shared);
+        let (flusher, mut threads) = Flusher::start(4 * shards.clamp(1, 4), driver.mailboxes.clone())?;
+        for (index, mailbox) in receivers.into_iter().enumerate() {
+            let thread = ShardThread::new(index, driver.clone(), shared.clone(), flusher.clone(), mailbox);
+            let builder = std::thread::Builder::new().name(format!("pelton-shard-{index}"));
+            threads.push(builder.spawn(move || thread.run())?);
+        }
+        *driver.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        shared.opening.begin();
+        let partition = TopicPartition::new(METADATA_TOPIC, 0);
+        let configs = Arc::new(BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]));
+        driver.post(&PartId::Cluster, Letter::Open { partition, topic_id: METADATA_TOPIC_ID, configs });
+        Ok(driver)
+    }
+
+    /// Asks a part; the question is on its way when this returns. Dropping the answer cancels the question.
+    pub fn ask(self: &Arc<Self>, to: PartId, request: Request) -> Pending {
+        let token = Token(self.tokens.fetch_add(1, Ordering::Relaxed));
+        let (answer, answered) = oneshot::channel();
+        let pending = Pending::new(self.clone(), to.clone(), token, answered, &request);
+        self.post(&to.clone(), Letter::Ask { to, request, token, answer: Some(answer) });
+        pending
+    }
+
+    /// Gives an event to the shard that owns the part.
+    pub(crate) fn deliver(&self, envelope: Envelope) {
+        let to = envelope.to.clone();
+        self.post(&to, Letter::Deliver(envelope));
+    }
+
+    pub(crate) fn cancel(&self, part: PartId, token: Token) {
+        self.post(&part.clone(), Letter::Cancel { part, token });
+    }
+
+    /// Puts a letter into the mailbox of the shard that owns the part. A shard that has ended drops it, and with
+    /// it the way of the answer, which is how the asker learns that the broker stops.
+    pub(crate) fn post(&self, part: &PartId, letter: Letter) {
+        let shard = shard_of(&part.log(), self.mailboxes.len());
+        let _ = self.mailboxes[shard].send(letter);
+    }
+
+    /// Lets every shard delete what its retention settings no longer keep.
+    pub fn retain(&self) {
+        for mailbox in &self.mailboxes {
+            let _ = mailbox.send(Letter::Retain);
+        }
+    }
+
+    /// Closes every log and ends the threads; `true` when all logs were closed well.
+    pub async fn stop(&self) -> bool {
+        let mut closing = Vec::new();
+        for mailbox in &self.mailboxes {
+            let (done, closed) = oneshot::channel();
+            let _ = mailbox.send(Letter::Stop { done });
+            closing.push(closed);
+        }
+        let mut clean = true;
+        for closed in closing {
+            clean &= closed.await.unwrap_or(false);
+        }
+        clean
+    }
+
+    /// Ends the threads without closing anything, and waits for them.
+    pub fn abandon(&self) {
+        for mailbox in &self.mailboxes {
+            let _ = mailbox.send(Letter::Abandon);
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The shard that owns a log. Neighbouring partitions of a topic go to neighbouring shards.
+fn shard_of(log: &TopicPartition, shards: usize) -> usize {
+    // FNV-1a: the same on every start, so that a shard's thread is told from a log's name.
+    let hash = log
+        .topic
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    (hash.wrapping_add(log.partition as u64) % shards as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coordinator_lives_with_its_log_and_partitions_spread() {
+        for index in 0..50 {
+            let part = PartId::Group(index);
+            assert_eq!(shard_of(&part.log(), 4), shard_of(&TopicPartition::new("__consumer_offsets", index), 4));
+        }
+        let shards: std::collections::BTreeSet<usize> =
+            (0..4).map(|index| shard_of(&TopicPartition::new("t", index), 4)).collect();
+        assert_eq!(shards.len(), 4);
+    }
+}

@@ -1,0 +1,162 @@
+//! One pass over the partitions of a fetch, within its limits and within the memory for answers.
+//!
+//! Partitions are asked in waves: as many at once as could together give what is still wanted, so that a
+//! fetch of many partitions costs few round trips and never holds much more than it may answer. A partition
+//! whose records do not fit any more is answered without them; it comes first in the client's next request.
+
+use super::Scope;
+use super::scope::{partition_answer, unexpected};
+use bytes::Bytes;
+use pelton_core::event::{Fetched, PartitionReply, PartitionRequest};
+use pelton_core::model::{Isolation, LeaderEpoch, Offset, TopicPartition};
+use pelton_core::refusal::Refusal;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// One partition of a fetch.
+pub struct Wanted {
+    /// Which one, or why there is none.
+    pub partition: Result<TopicPartition, Refusal>,
+    /// First offset wanted.
+    pub offset: Offset,
+    /// The reader's view of the leader epoch.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// At most so many bytes, but for the first batch.
+    pub max_bytes: usize,
+}
+
+/// The limits of a fetch.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// At most so many bytes in all, but for the first batch.
+    pub max_bytes: usize,
+    /// What the reader may see.
+    pub isolation: Isolation,
+}
+
+/// What was read of one partition.
+pub type Read = Result<Fetched, Refusal>;
+
+/// Most partitions that are asked at once.
+const WAVE: usize = 128;
+/// One permit of the memory for answers.
+const PERMIT_BYTES: usize = 1024;
+
+/// Reads every partition once, as far as the limits go.
+pub async fn read_all(scope: &Scope, wanted: &[Wanted], limits: Limits) -> Vec<Read> {
+    let mut reads: Vec<Read> = Vec::with_capacity(wanted.len());
+    let mut total = 0;
+    let mut memory = Memory { semaphore: scope.server.answer_memory.clone(), held: None };
+    while reads.len() < wanted.len() {
+        let (wave, expected) = next_wave(&wanted[reads.len()..], limits.max_bytes.saturating_sub(total));
+        let first = total == 0;
+        let read_records = (first || expected > 0) && memory.admit(total + expected, first).await;
+        let begun: Vec<_> = wave.iter().map(|wanted| begin(scope, wanted, limits, total, read_records)).collect();
+        for pending in begun {
+            let mut read = match pending {
+                Ok(pending) => partition_answer(pending.await).and_then(fetched),
+                Err(refusal) => Err(refusal),
+            };
+            if let Ok(fetched) = &mut read {
+                if total > 0 && total + fetched.records.len() > limits.max_bytes {
+                    fetched.records = Bytes::new();
+                    fetched.aborted.clear();
+                }
+                total += fetched.records.len();
+            }
+            reads.push(read);
+        }
+        memory.shrink_to(total);
+    }
+    scope.admitted.put(memory.held);
+    reads
+}
+
+/// The partitions that are asked together, and how many bytes they may give.
+fn next_wave(wanted: &[Wanted], left: usize) -> (&[Wanted], usize) {
+    let mut expected = 0usize;
+    let mut count = 0;
+    for partition in wanted.iter().take(WAVE) {
+        if count > 0 && left > 0 && expected >= left {
+            break;
+        }
+        expected = expected.saturating_add(partition.max_bytes.min(left));
+        count += 1;
+    }
+    (&wanted[..count], expected.min(left))
+}
+
+fn begin(
+    scope: &Scope,
+    wanted: &Wanted,
+    limits: Limits,
+    total: usize,
+    read_records: bool,
+) -> Result<crate::driver::Pending, Refusal> {
+    let partition = wanted.partition.clone()?;
+    let request = if read_records {
+        PartitionRequest::Fetch {
+            offset: wanted.offset,
+            current_leader_epoch: wanted.leader_epoch,
+            max_bytes: wanted.max_bytes.min(limits.max_bytes.saturating_sub(total)),
+            isolation: limits.isolation,
+        }
+    } else {
+        PartitionRequest::Describe
+    };
+    Ok(scope.ask_partition(partition, request))
+}
+
+fn fetched(reply: PartitionReply) -> Read {
+    match reply {
+        PartitionReply::Fetched(fetched) => Ok(fetched),
+        PartitionReply::Described { watermarks, leader_epoch } => {
+            Ok(Fetched { records: Bytes::new(), watermarks, leader_epoch, aborted: Vec::new() })
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What this answer holds of the memory for answers.
+struct Memory {
+    semaphore: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Memory {
+    /// Holds memory for `bytes`. The first wave waits for it; later ones only take what is free, so that two
+    /// answers never wait for each other, and give up otherwise.
+    async fn admit(&mut self, bytes: usize, wait: bool) -> bool {
+        let wanted = bytes.div_ceil(PERMIT_BYTES) as u32;
+        let missing = wanted.saturating_sub(self.held.as_ref().map_or(0, |held| held.num_permits() as u32));
+        let more = if wait && self.held.is_none() {
+            self.semaphore.clone().acquire_many_owned(missing).await.ok()
+        } else {
+            self.semaphore.clone().try_acquire_many_owned(missing).ok()
+        };
+        match (&mut self.held, more) {
+            (_, None) => false,
+            (Some(held), Some(more)) => {
+                held.merge(more);
+                true
+            }
+            (held @ None, more) => {
+                *held = more;
+                true
+            }
+        }
+    }
+
+    /// Gives back what was not needed.
+    fn shrink_to(&mut self, bytes: usize) {
+        let needed = bytes.div_ceil(PERMIT_BYTES);
+        if needed == 0 {
+            self.held = None;
+        }
+        if let Some(held) = &mut self.held
+            && held.num_permits() > needed
+        {
+            drop(held.split(held.num_permits() - needed));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! ListOffsets (key 2), v1-10: offsets by time.
+//!
+//! -1 is the end that the isolation level may read (v2 added it), -2 the log start, -3 the record with the
+//! largest timestamp (v7), -4 the start of what is stored locally, which is the log start (v8), -5 the end of
+//! what is tiered, of which there is nothing (v9). Other timestamps find the first record at or after them. v4
+//! added leader epochs, v10 a timeout.
+//!
+//! Left out: remote storage.
+
+use super::Scope;
+use super::scope::{partition_answer, partition_of, resolve, unexpected};
+use crate::driver::Pending;
+use crate::protocol::error_code::{Operation, code};
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use pelton_core::event::{OffsetLookup, PartitionReply, PartitionRequest};
+use pelton_core::model::{Isolation, LeaderEpoch, Timestamp};
+use pelton_core::refusal::Refusal;
+use uuid::Uuid;
+
+/// Looks every partition up.
+pub async fn handle(scope: Scope, request: ListOffsetsRequest) -> Option<ListOffsetsResponse> {
+    let isolation = if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
+    let image = scope.image();
+    let mut begun = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let resolved = resolve(&image, false, &topic.name, Uuid::nil());
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in topic.partitions {
+            let pending = resolved.clone().and_then(|(name, described)| {
+                let partition = partition_of(name, described, asked.partition_index)?;
+                let Some(lookup) = lookup(scope.version, asked.timestamp)? else { return Ok(None) };
+                let current_leader_epoch =
+                    (asked.current_leader_epoch >= 0).then_some(LeaderEpoch(asked.current_leader_epoch));
+                let request = PartitionRequest::Locate { lookup, isolation, current_leader_epoch };
+                Ok(Some(scope.ask_partition(partition, request)))
+            });
+            partitions.push((asked, pending));
+        }
+        begun.push((topic.name, partitions));
+    }
+    let mut topics = Vec::with_capacity(begun.len());
+    for (name, asked) in begun {
+        let mut partitions = Vec::with_capacity(asked.len());
+        for (asked, pending) in asked {
+            partitions.push(answer(scope.version, &asked, pending).await);
+        }
+        topics.push(ListOffsetsTopicResponse::default().with_name(name).with_partitions(partitions));
+    }
+    Some(ListOffsetsResponse::default().with_topics(topics))
+}
+
+/// What a timestamp of the wire looks for; `None` where there can be nothing.
+fn lookup(version: i16, timestamp: i64) -> Result<Option<OffsetLookup>, Refusal> {
+    Ok(Some(match timestamp {
+        -1 => OffsetLookup::Latest,
+        -2 => OffsetLookup::Earliest,
+        -3 if version >= 7 => OffsetLookup::MaxTimestamp,
+        -4 if version >= 8 => OffsetLookup::Earliest,
+        -5 if version >= 9 => return Ok(None),
+        0.. => OffsetLookup::AtOrAfter(Timestamp(timestamp)),
+        _ => return Err(Refusal::InvalidRequest(format!("{timestamp} is no timestamp that v{version} knows"))),
+    }))
+}
+
+async fn answer(
+    version: i16,
+    asked: &ListOffsetsPartition,
+    pending: Result<Option<Pending>, Refusal>,
+) -> ListOffsetsPartitionResponse {
+    let response = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
+    let result = match pending {
+        Ok(Some(pending)) => partition_answer(pending.await),
+        Ok(None) => return response,
+        Err(refusal) => Err(refusal),
+    };
+    match result {
+        Ok(PartitionReply::Located { found: Some((offset, timestamp)), leader_epoch }) => response
+            .with_offset(offset)
+            .with_timestamp(timestamp.map_or(-1, |timestamp| timestamp.0))
+            .with_leader_epoch(if version >= 4 { leader_epoch.0 } else { -1 }),
+        Ok(PartitionReply::Located { found: None, .. }) => response,
+        Ok(other) => response.with_error_code(code(Operation::Read, &unexpected(&other))),
+        Err(refusal) => response.with_error_code(code(Operation::Read, &refusal)),
+    }
+}

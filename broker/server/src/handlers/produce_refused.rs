@@ -1,0 +1,62 @@
+//! Produce v0-2: listed, never served (KIP-896).
+//!
+//! These versions carry record formats before version 2. Every partition of such a request is answered
+//! UNSUPPORTED_VERSION, in the encoding of its version, so that the client says what is wrong instead of losing
+//! its connection. With acks=0 no answer is possible, and the connection is closed.
+
+use super::{Answer, Answering, Call};
+use crate::protocol::codec::Malformed;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
+
+/// Refuses the request. Its shape has been checked, so every length in it is there.
+pub fn serve(call: &Call) -> Result<Answering, Malformed> {
+    let version = call.prelude.version;
+    let mut body = call.body.clone();
+    let acks = body.get_i16();
+    if acks == 0 {
+        return Err(Malformed::UnknownVersion { api: call.api.name, version });
+    }
+    let frame = refuse(call.prelude.correlation_id, version, body).ok_or(Malformed::Body {
+        api: call.api.name,
+        version,
+        reason: "an array is null".to_owned(),
+    })?;
+    Ok(Box::pin(async move { Ok(Some(Answer { frame, admitted: None })) }))
+}
+
+fn refuse(correlation_id: i32, version: i16, mut body: Bytes) -> Option<Bytes> {
+    let mut frame = BytesMut::new();
+    frame.put_i32(0);
+    frame.put_i32(correlation_id);
+    body.advance(4); // timeout
+    let topics = copy_count(&mut body, &mut frame)?;
+    for _ in 0..topics {
+        let length = usize::try_from(body.get_i16()).ok()?;
+        frame.put_i16(length as i16);
+        frame.put(body.split_to(length));
+        let partitions = copy_count(&mut body, &mut frame)?;
+        for _ in 0..partitions {
+            frame.put_i32(body.get_i32());
+            let records = usize::try_from(body.get_i32()).unwrap_or(0);
+            body.advance(records);
+            frame.put_i16(ResponseError::UnsupportedVersion.code());
+            frame.put_i64(-1);
+            if version >= 2 {
+                frame.put_i64(-1); // log append time
+            }
+        }
+    }
+    if version >= 1 {
+        frame.put_i32(0); // throttle time
+    }
+    let length = i32::try_from(frame.len() - 4).ok()?;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    Some(frame.freeze())
+}
+
+fn copy_count(body: &mut Bytes, frame: &mut BytesMut) -> Option<usize> {
+    let count = usize::try_from(body.get_i32()).ok()?;
+    frame.put_i32(count as i32);
+    Some(count)
+}

@@ -1,0 +1,96 @@
+//! Request headers in, response frames out.
+//!
+//! A frame is a length (4 bytes, big endian) and a message; a message is a header and a body. The header's
+//! version follows from the API and its version, with one exception: the response to ApiVersions has header
+//! version 0 always, since its reader does not know yet what the broker speaks.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{RequestHeader, ResponseHeader};
+use kafka_protocol::protocol::{Decodable, Encodable};
+
+/// Why a request cannot be answered; its connection is closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Too short for a header, or the header is wrong.
+    #[error("the request header cannot be read")]
+    Header,
+    /// An API that is not served.
+    #[error("API key {0} is not served")]
+    UnknownApi(i16),
+    /// A version that is not served.
+    #[error("version {version} of {api} is not served")]
+    UnknownVersion {
+        /// The API's name.
+        api: &'static str,
+        /// The version.
+        version: i16,
+    },
+    /// A body that is not what its version says.
+    #[error("a {api} v{version} request is malformed: {reason}")]
+    Body {
+        /// The API's name.
+        api: &'static str,
+        /// The version.
+        version: i16,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A response could not be encoded, which is a fault of the broker.
+    #[error("the response cannot be encoded: {0}")]
+    Response(String),
+}
+
+/// API key, version and correlation id of a request: the part of the header that every version has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prelude {
+    /// Which API.
+    pub key: i16,
+    /// Which version of it.
+    pub version: i16,
+    /// What the client counts its requests with.
+    pub correlation_id: i32,
+}
+
+impl Prelude {
+    /// Reads it, without consuming anything.
+    ///
+    /// # Errors
+    /// [`Malformed::Header`] when the frame is shorter.
+    pub fn peek(frame: &[u8]) -> Result<Self, Malformed> {
+        let mut frame = frame;
+        if frame.len() < 8 {
+            return Err(Malformed::Header);
+        }
+        Ok(Self { key: frame.get_i16(), version: frame.get_i16(), correlation_id: frame.get_i32() })
+    }
+}
+
+/// Reads the request header of that version off the front of the frame.
+///
+/// # Errors
+/// [`Malformed::Header`].
+pub fn request_header(frame: &mut Bytes, header_version: i16) -> Result<RequestHeader, Malformed> {
+    RequestHeader::decode(frame, header_version).map_err(|_| Malformed::Header)
+}
+
+/// A response as one frame, its length in front.
+///
+/// # Errors
+/// [`Malformed::Response`] when the handler filled a field that the version does not have.
+pub fn response_frame<R: Encodable>(
+    correlation_id: i32,
+    header_version: i16,
+    version: i16,
+    response: &R,
+) -> Result<Bytes, Malformed> {
+    let failed = |error: &dyn std::fmt::Display| Malformed::Response(error.to_string());
+    let header = ResponseHeader::default().with_correlation_id(correlation_id);
+    let size = response.compute_size(version).map_err(|e| failed(&e))?;
+    let mut frame = BytesMut::with_capacity(size + 16);
+    frame.put_i32(0);
+    header.encode(&mut frame, header_version).map_err(|e| failed(&e))?;
+    response.encode(&mut frame, version).map_err(|e| failed(&e))?;
+    let length = i32::try_from(frame.len() - 4).map_err(|e| failed(&e))?;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(frame.freeze())
+}

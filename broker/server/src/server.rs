@@ -1,0 +1,167 @@
+//! What every handler shares: the way to the parts, the cluster image, and the memory for requests and answers.
+
+use crate::driver::Driver;
+use crate::handlers::ConnectionFacts;
+use pelton_core::cluster::ClusterImage;
+use pelton_core::config::CoreConfig;
+use pelton_core::event::{ClusterReply, ClusterRequest, NewTopic, Reply, Request, TopicRefusal};
+use pelton_core::model::{OFFSETS_TOPIC, PartId, ProducerId, TRANSACTIONS_TOPIC, TopicId};
+use pelton_core::refusal::Refusal;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Semaphore, watch};
+
+/// Memory for requests that are being answered, and for answers to fetches, each in KiB.
+pub const MEMORY_KIB: usize = 512 * 1024;
+
+/// How far the broker is on its way to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It serves.
+    Serving,
+    /// It takes no more requests and finishes those that it has.
+    Draining,
+    /// Connections are closed at once.
+    Closed,
+}
+
+/// The broker, as handlers and connections see it.
+pub struct Server {
+    /// The way to the parts.
+    pub driver: Arc<Driver>,
+    /// Settings that decisions depend on.
+    pub core: Arc<CoreConfig>,
+    /// `cluster.id`.
+    pub cluster_id: String,
+    /// Where clients are told to go, if not where they came.
+    pub advertised: Option<(String, u16)>,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// Static broker configs.
+    pub configs: BTreeMap<String, String>,
+    /// The largest request.
+    pub request_max_bytes: usize,
+    /// How long a connection may be silent.
+    pub max_idle: Option<Duration>,
+    /// Memory for requests, in KiB.
+    pub request_memory: Arc<Semaphore>,
+    /// Memory for answers to fetches, in KiB.
+    pub answer_memory: Arc<Semaphore>,
+    /// How far the broker is on its way to the end.
+    pub phase: watch::Receiver<Phase>,
+    /// The cluster as it was published last.
+    pub images: watch::Receiver<Arc<ClusterImage>>,
+    /// Producer ids of the last block that nobody has yet.
+    pub producer_ids: Mutex<std::ops::Range<i64>>,
+    /// Held while an internal topic is made, so that it is made once.
+    pub making_internal: Mutex<()>,
+}
+
+impl Server {
+    /// The cluster as it stands.
+    pub fn image(&self) -> Arc<ClusterImage> {
+        self.images.borrow().clone()
+    }
+
+    /// The time of day in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> i64 {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// What a new connection is told of this broker.
+    pub fn facts(&self, local: SocketAddr, peer: SocketAddr) -> ConnectionFacts {
+        let endpoint = self.advertised.clone().unwrap_or_else(|| (local.ip().to_canonical().to_string(), local.port()));
+        ConnectionFacts { endpoint, client_host: format!("/{}", peer.ip().to_canonical()).into() }
+    }
+
+    /// Asks the cluster part.
+    ///
+    /// # Errors
+    /// Its refusal.
+    pub async fn ask_cluster(&self, request: ClusterRequest) -> Result<ClusterReply, Refusal> {
+        match self.driver.ask(PartId::Cluster, Request::Cluster(request)).await {
+            Reply::Cluster(result) => result,
+            other => Err(crate::handlers::unexpected(&other)),
+        }
+    }
+
+    /// Makes topics; one result for each, in order.
+    ///
+    /// # Errors
+    /// A refusal of the request as a whole.
+    pub async fn create_topics(
+        &self,
+        topics: Vec<NewTopic>,
+        validate_only: bool,
+    ) -> Result<Vec<TopicRefusal>, Refusal> {
+        match self.ask_cluster(ClusterRequest::CreateTopics { topics, validate_only }).await? {
+            ClusterReply::Topics(results) => Ok(results),
+            other => Err(crate::handlers::unexpected(&other)),
+        }
+    }
+
+    /// Makes the topic of a coordinator when it is first needed.
+    ///
+    /// # Errors
+    /// Why it could not be made; [`Refusal::InvalidTopicName`] for any other topic.
+    pub async fn ensure_internal_topic(&self, name: &str) -> Result<(), Refusal> {
+        if self.image().topic(name).is_some() {
+            return Ok(());
+        }
+        let partitions = match name {
+            OFFSETS_TOPIC => self.core.offsets_topic_partitions,
+            TRANSACTIONS_TOPIC => self.core.transaction_topic_partitions,
+            other => return Err(Refusal::InvalidTopicName(format!("{other} is not a topic of a coordinator"))),
+        };
+        let _making = self.making_internal.lock().await;
+        if self.image().topic(name).is_some() {
+            return Ok(());
+        }
+        let setting = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let configs = [("cleanup.policy", "compact"), ("compression.type", "producer"), ("segment.bytes", "104857600")];
+        let topic = NewTopic {
+            name: name.into(),
+            id: new_topic_id(),
+            partitions,
+            replication_factor: 1,
+            configs: configs.map(setting).into_iter().collect(),
+            internal: true,
+        };
+        match self.create_topics(vec![topic], false).await?.pop() {
+            Some((_, Ok(_) | Err(Refusal::TopicAlreadyExists))) => Ok(()),
+            Some((_, Err(refusal))) => Err(refusal),
+            None => Err(Refusal::RequestTimedOut),
+        }
+    }
+
+    /// A producer id that nobody had before. Ids that are left of a block when the broker stops are lost.
+    ///
+    /// # Errors
+    /// Why the next block could not be had.
+    pub async fn next_producer_id(&self) -> Result<ProducerId, Refusal> {
+        let mut block = self.producer_ids.lock().await;
+        if let Some(next) = block.next() {
+            return Ok(ProducerId(next));
+        }
+        match self.ask_cluster(ClusterRequest::AllocateProducerIds).await? {
+            ClusterReply::ProducerIds { first, count } => {
+                *block = first.0 + 1..first.0 + count;
+                Ok(first)
+            }
+            other => Err(crate::handlers::unexpected(&other)),
+        }
+    }
+}
+
+/// Whether the broker makes this topic by itself.
+pub fn is_coordinator_topic(name: &str) -> bool {
+    name == OFFSETS_TOPIC || name == TRANSACTIONS_TOPIC
+}
+
+/// An identity for a new topic. Kafka keeps 0 and 1 for itself.
+pub fn new_topic_id() -> TopicId {
+    TopicId(uuid::Uuid::new_v4().as_u128())
+}

@@ -1,0 +1,190 @@
+//! A client of the simplest kind, and the requests that most tests make.
+
+use crate::{Broker, ServerConfig};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use pelton_record::BatchBuilder;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A configuration for tests: a free port, groups that do not wait for more members, few coordinators.
+pub fn config(path: &Path) -> ServerConfig {
+    let mut config = ServerConfig {
+        listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        data_dir: path.to_owned(),
+        shards: 2,
+        ..ServerConfig::default()
+    };
+    config.core.group_initial_rebalance_delay_ms = 0;
+    config.core.offsets_topic_partitions = 3;
+    config.core.transaction_topic_partitions = 3;
+    config
+}
+
+pub async fn start(path: &Path) -> Broker {
+    Broker::start(config(path)).await.expect("a broker starts in an empty directory")
+}
+
+pub fn text(value: &str) -> StrBytes {
+    StrBytes::from_string(value.to_owned())
+}
+
+pub fn topic_name(value: &str) -> TopicName {
+    TopicName(text(value))
+}
+
+pub struct Client {
+    pub stream: TcpStream,
+    correlation_id: i32,
+}
+
+impl Client {
+    pub async fn connect(broker: &Broker) -> Self {
+        let stream = TcpStream::connect(broker.addresses()[0]).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, correlation_id: 0 }
+    }
+
+    pub async fn send<Q: Request>(&mut self, version: i16, request: &Q) -> i32 {
+        self.correlation_id += 1;
+        let header = RequestHeader::default()
+            .with_request_api_key(Q::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(self.correlation_id)
+            .with_client_id(Some(text("test")));
+        let mut frame = BytesMut::new();
+        frame.put_i32(0);
+        header.encode(&mut frame, Q::header_version(version)).unwrap();
+        request.encode(&mut frame, version).unwrap();
+        let length = frame.len() as i32 - 4;
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        self.stream.write_all(&frame).await.unwrap();
+        self.correlation_id
+    }
+
+    /// The next frame, or nothing when the broker has closed the connection.
+    pub async fn frame(&mut self) -> Option<Bytes> {
+        let length = self.stream.read_i32().await.ok()?;
+        let mut frame = vec![0; length as usize];
+        self.stream.read_exact(&mut frame).await.ok()?;
+        Some(frame.into())
+    }
+
+    pub async fn receive<Q: Request>(&mut self, version: i16, correlation_id: i32) -> Q::Response {
+        let mut frame = self.frame().await.expect("the broker answers");
+        let header = ResponseHeader::decode(&mut frame, Q::Response::header_version(version)).unwrap();
+        assert_eq!(header.correlation_id, correlation_id, "answers come in order");
+        let response = Q::Response::decode(&mut frame, version).unwrap();
+        assert!(!frame.has_remaining(), "the answer is longer than its version");
+        response
+    }
+
+    pub async fn call<Q: Request>(&mut self, version: i16, request: &Q) -> Q::Response {
+        let correlation_id = self.send(version, request).await;
+        self.receive::<Q>(version, correlation_id).await
+    }
+
+    pub async fn create(&mut self, name: &str, partitions: i32) -> CreateTopicsResponse {
+        let topic = create_topics_request::CreatableTopic::default()
+            .with_name(topic_name(name))
+            .with_num_partitions(partitions)
+            .with_replication_factor(1);
+        self.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000)).await
+    }
+
+    /// Produces one batch with acks=all and gives the partition's answer.
+    pub async fn produce(
+        &mut self,
+        name: &str,
+        partition: i32,
+        batch: Bytes,
+    ) -> produce_response::PartitionProduceResponse {
+        let response = self.call(9, &produce(name, partition, batch, None)).await;
+        response.responses[0].partition_responses[0].clone()
+    }
+
+    /// Fetches one partition and gives its answer.
+    pub async fn fetch(
+        &mut self,
+        name: &str,
+        partition: i32,
+        offset: i64,
+        isolation: i8,
+    ) -> fetch_response::PartitionData {
+        let response = self.call(12, &fetch(name, partition, offset).with_isolation_level(isolation)).await;
+        response.responses[0].partitions[0].clone()
+    }
+}
+
+/// A producer without a transactional id.
+pub fn idempotent() -> InitProducerIdRequest {
+    InitProducerIdRequest::default().with_transactional_id(None)
+}
+
+pub fn produce(name: &str, partition: i32, batch: Bytes, transactional_id: Option<&str>) -> ProduceRequest {
+    let data = produce_request::PartitionProduceData::default().with_index(partition).with_records(Some(batch));
+    let topic =
+        produce_request::TopicProduceData::default().with_name(topic_name(name)).with_partition_data(vec![data]);
+    ProduceRequest::default()
+        .with_acks(-1)
+        .with_timeout_ms(30_000)
+        .with_transactional_id(transactional_id.map(|id| TransactionalId(text(id))))
+        .with_topic_data(vec![topic])
+}
+
+pub fn fetch(name: &str, partition: i32, offset: i64) -> FetchRequest {
+    let partition = fetch_request::FetchPartition::default()
+        .with_partition(partition)
+        .with_fetch_offset(offset)
+        .with_partition_max_bytes(1 << 20);
+    let topic = fetch_request::FetchTopic::default().with_topic(topic_name(name)).with_partitions(vec![partition]);
+    FetchRequest::default().with_max_wait_ms(0).with_min_bytes(1).with_max_bytes(1 << 20).with_topics(vec![topic])
+}
+
+/// The time of the first batch of this run: old timestamps would close segments beside the markers' new ones.
+fn timestamp() -> i64 {
+    static FIRST: OnceLock<i64> = OnceLock::new();
+    *FIRST.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64)
+}
+
+/// A batch of these values.
+pub fn batch(values: &[&str]) -> Bytes {
+    let timestamp = timestamp();
+    let mut builder = BatchBuilder::new(timestamp);
+    for value in values {
+        builder.push(timestamp, None, Some(value.as_bytes()), &[]);
+    }
+    builder.into_bytes_with_crc().into()
+}
+
+/// A batch of an idempotent or transactional producer.
+pub fn producer_batch(values: &[&str], producer: (i64, i16), sequence: i32, transactional: bool) -> Bytes {
+    let timestamp = timestamp();
+    let mut builder = BatchBuilder::new(timestamp);
+    for value in values {
+        builder.push(timestamp, None, Some(value.as_bytes()), &[]);
+    }
+    builder.set_producer(producer.0, producer.1, sequence);
+    builder.set_transactional(transactional);
+    builder.into_bytes_with_crc().into()
+}
+
+/// The values of the data batches in a record set.
+pub fn values(records: &Option<Bytes>) -> Vec<String> {
+    let records = records.clone().unwrap_or_default();
+    let mut values = Vec::new();
+    for batch in pelton_record::batches(&records) {
+        let batch = batch.unwrap();
+        if !batch.header().attributes.is_control() {
+            for record in batch.records().unwrap() {
+                values.push(String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap());
+            }
+        }
+    }
+    values
+}

@@ -1,0 +1,166 @@
+use super::client::*;
+use super::groups::{committed, find_coordinator};
+use crate::{Broker, StartError};
+use kafka_protocol::messages::*;
+
+async fn fill(broker: &Broker) -> (uuid::Uuid, (i64, i16)) {
+    let mut client = Client::connect(broker).await;
+    let id = client.create("t", 2).await.topics[0].topic_id;
+    find_coordinator(&mut client, 0, "g").await;
+    let given = client.call(4, &idempotent()).await;
+    let producer = (given.producer_id.0, given.producer_epoch);
+    for (sequence, value) in ["a", "b", "c"].into_iter().enumerate() {
+        let batch = producer_batch(&[value], producer, sequence as i32, false);
+        assert_eq!(client.produce("t", 0, batch).await.error_code, 0);
+    }
+    let partition = offset_commit_request::OffsetCommitRequestPartition::default()
+        .with_committed_offset(2)
+        .with_committed_metadata(Some(text("note")));
+    let topic = offset_commit_request::OffsetCommitRequestTopic::default()
+        .with_name(topic_name("t"))
+        .with_partitions(vec![partition]);
+    let commit = OffsetCommitRequest::default()
+        .with_group_id(GroupId(text("g")))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic]);
+    assert_eq!(client.call(8, &commit).await.topics[0].partitions[0].error_code, 0);
+    (id, producer)
+}
+
+async fn check(broker: &Broker, id: uuid::Uuid, producer: (i64, i16)) {
+    let mut client = Client::connect(broker).await;
+    let metadata = client.call(12, &MetadataRequest::default().with_topics(None)).await;
+    let topic = metadata.topics.iter().find(|t| t.name == Some(topic_name("t"))).unwrap();
+    assert_eq!((topic.topic_id, topic.partitions.len()), (id, 2));
+    assert_eq!(values(&client.fetch("t", 0, 0, 0).await.records), ["a", "b", "c"]);
+    assert_eq!(committed(&mut client, "g").await, (2, "note".to_owned()));
+    // A retry that comes after the restart is still a retry.
+    let retried = client.produce("t", 0, producer_batch(&["c"], producer, 2, false)).await;
+    assert_eq!((retried.error_code, retried.base_offset), (0, 2));
+    let given = client.call(4, &idempotent()).await;
+    assert!(given.producer_id.0 > producer.0, "a producer id is given once");
+}
+
+#[tokio::test]
+async fn a_broker_that_was_stopped_goes_on_where_it_was() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let cluster = broker.cluster_id().to_owned();
+    let (id, producer) = fill(&broker).await;
+    broker.stop().await;
+    assert!(temporary.path().join(".kafka_cleanshutdown").exists());
+    let again = start(temporary.path()).await;
+    assert!(!temporary.path().join(".kafka_cleanshutdown").exists());
+    assert_eq!(again.cluster_id(), cluster);
+    check(&again, id, producer).await;
+    again.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_was_killed_loses_nothing_that_it_acknowledged() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let (id, producer) = fill(&broker).await;
+    drop(broker);
+    assert!(!temporary.path().join(".kafka_cleanshutdown").exists());
+    let again = start(temporary.path()).await;
+    check(&again, id, producer).await;
+    drop(again);
+    let third = start(temporary.path()).await;
+    check(&third, id, producer).await;
+    third.stop().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_open_when_the_broker_was_killed_can_still_be_committed() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut client = Client::connect(&broker).await;
+    client.create("t", 1).await;
+    find_coordinator(&mut client, 1, "id").await;
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(Some(TransactionalId(text("id"))))
+        .with_transaction_timeout_ms(60_000);
+    let given = client.call(4, &request).await;
+    let topic = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
+        .with_name(topic_name("t"))
+        .with_partitions(vec![0]);
+    let add = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(TransactionalId(text("id")))
+        .with_v3_and_below_producer_id(given.producer_id)
+        .with_v3_and_below_producer_epoch(given.producer_epoch)
+        .with_v3_and_below_topics(vec![topic]);
+    client.call(3, &add).await;
+    let batch = producer_batch(&["open"], (given.producer_id.0, given.producer_epoch), 0, true);
+    let produced = client.call(9, &produce("t", 0, batch, Some("id"))).await;
+    assert_eq!(produced.responses[0].partition_responses[0].error_code, 0);
+    drop(broker);
+
+    let again = start(temporary.path()).await;
+    let mut client = Client::connect(&again).await;
+    let hidden = client.fetch("t", 0, 0, 1).await;
+    assert_eq!((hidden.high_watermark, hidden.last_stable_offset), (1, 0));
+    let end = EndTxnRequest::default()
+        .with_transactional_id(TransactionalId(text("id")))
+        .with_producer_id(given.producer_id)
+        .with_producer_epoch(given.producer_epoch)
+        .with_committed(true);
+    assert_eq!(client.call(3, &end).await.error_code, 0);
+    let response = client.call(12, &fetch("t", 0, 0).with_isolation_level(1).with_max_wait_ms(600_000)).await;
+    assert_eq!(values(&response.responses[0].partitions[0].records), ["open"]);
+    again.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_succeed_says_why() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let in_use = Broker::start(config(temporary.path())).await.err().unwrap();
+    assert!(matches!(in_use, StartError::InUse { by: Some(pid), .. } if pid == std::process::id()));
+    let other = tempfile::tempdir().unwrap();
+    let mut occupied = config(other.path());
+    occupied.listeners = broker.addresses();
+    let refused = Broker::start(occupied).await.err().unwrap();
+    assert_eq!(refused, StartError::Occupied { addr: broker.addresses()[0] });
+    let mut client = Client::connect(&broker).await;
+    find_coordinator(&mut client, 0, "g").await;
+    broker.stop().await;
+    let mut changed = config(temporary.path());
+    changed.core.offsets_topic_partitions = 5;
+    let refused = Broker::start(changed).await.err().unwrap();
+    assert!(refused.to_string().contains("set offsets.topic.num.partitions=3"), "{refused}");
+    let file = other.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    assert!(matches!(Broker::start(config(&file)).await.err().unwrap(), StartError::Unwritable { .. }));
+}
+
+#[tokio::test]
+async fn damage_in_a_log_that_was_synced_long_ago_stops_the_start_and_is_named() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut client = Client::connect(&broker).await;
+    let segments = create_topics_request::CreatableTopicConfig::default()
+        .with_name(text("segment.bytes"))
+        .with_value(Some(text("100")));
+    let topic = create_topics_request::CreatableTopic::default()
+        .with_name(topic_name("t"))
+        .with_num_partitions(1)
+        .with_replication_factor(1)
+        .with_configs(vec![segments]);
+    client.call(5, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
+    for _ in 0..5 {
+        client.produce("t", 0, batch(&["0123456789"])).await;
+    }
+    broker.stop().await;
+    let segment = temporary.path().join("t-0").join("00000000000000000000.log");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[8..12].copy_from_slice(&i32::MAX.to_be_bytes());
+    std::fs::write(&segment, bytes).unwrap();
+    let Some(StartError::Storage(message)) = Broker::start(config(temporary.path())).await.err() else {
+        panic!("the broker started on a damaged log");
+    };
+    assert!(message.contains("00000000000000000000.log"), "{message}");
+    // The directory is free again.
+    std::fs::remove_dir_all(temporary.path().join("t-0")).unwrap();
+    start(temporary.path()).await.stop().await;
+}
