@@ -1,0 +1,204 @@
+//! The broker's configuration: Kafka's keys from a file, the environment and the command line.
+//!
+//! Precedence, strongest first: flags and `--set`, `PELTON_*` variables, the file, the defaults. An unknown key
+//! is named in a warning; a bad value is an error that says where it stands and what would be right.
+
+pub mod keys;
+pub mod properties;
+mod values;
+
+use keys::Standing;
+use pelton_core::config::CoreConfig;
+use pelton_log::LogConfig;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where the data goes when nothing says otherwise.
+pub const DEFAULT_DATA_DIR: &str = "./pelton-data";
+
+/// Everything that one node is started with.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// `listeners`.
+    pub listeners: Vec<SocketAddr>,
+    /// `advertised.listeners`: the address that clients are told.
+    pub advertised: Option<(String, u16)>,
+    /// `log.dirs`.
+    pub data_dir: PathBuf,
+    /// `pelton.admin.listener`; always a loopback address.
+    pub admin: SocketAddr,
+    /// `num.network.threads`.
+    pub network_threads: usize,
+    /// `num.io.threads`: one shard each.
+    pub shards: usize,
+    /// What decisions depend on.
+    pub core: CoreConfig,
+    /// What topics are given unless their own configs say otherwise.
+    pub log: LogConfig,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `socket.request.max.bytes`.
+    pub request_max_bytes: usize,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval_ms: u64,
+    /// `connections.max.idle.ms`; 0 for ever.
+    pub connections_max_idle_ms: u64,
+    /// `max.connections`.
+    pub max_connections: usize,
+    /// `pelton.plugin.max.bytes`.
+    pub plugin_max_bytes: usize,
+    /// The settings as they hold, for DescribeConfigs.
+    pub statics: BTreeMap<String, String>,
+}
+
+/// Why no configuration came about; one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// What the operator should hear once logging is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Worth a warning.
+    Warning(String),
+    /// Worth a line for whoever looks for it.
+    Debug(String),
+}
+
+/// Who set a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody.
+    Default,
+    /// A line of a file.
+    File(PathBuf, usize),
+    /// An environment variable.
+    Variable(String),
+    /// A flag, or `--set`.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("the default"),
+            Self::File(path, line) => write!(f, "{}, line {line}", path.display()),
+            Self::Variable(name) => write!(f, "the environment variable {name}"),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// The layers, laid over each other: call [`Settings::file`], [`Settings::environment`] and
+/// [`Settings::flag`] in this order, then [`Settings::build`].
+#[derive(Debug)]
+pub struct Settings {
+    values: BTreeMap<String, (String, Origin)>,
+    notices: Vec<Notice>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let filled = keys::KEYS.iter().filter(|key| !key.default.is_empty());
+        let values = filled.map(|key| (key.name.to_owned(), (key.default.to_owned(), Origin::Default))).collect();
+        Self { values, notices: Vec::new() }
+    }
+}
+
+impl Settings {
+    /// Lays a properties file over what is there.
+    ///
+    /// # Errors
+    /// When the file cannot be read or a line is no property.
+    pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| ConfigError(format!("cannot read the configuration {}: {e}", path.display())))?;
+        let found = properties::parse(&text).map_err(|e| ConfigError(format!("{}, {e}", path.display())))?;
+        for property in found {
+            self.set(property.key, property.value, Origin::File(path.to_owned(), property.line));
+        }
+        Ok(())
+    }
+
+    /// Lays the `PELTON_*` variables over what is there. Those that name no key are left to whoever knows them.
+    pub fn environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
+        for (name, value) in variables {
+            let Some(suffix) = name.strip_prefix("PELTON_") else { continue };
+            match keys::of_variable(suffix) {
+                Some(key) => self.set(key.to_owned(), value, Origin::Variable(name)),
+                None => self.notices.push(Notice::Debug(format!("the environment variable {name} names no setting"))),
+            }
+        }
+    }
+
+    /// Lays one value from the command line over what is there.
+    pub fn flag(&mut self, flag: &'static str, key: &str, value: &str) {
+        self.set(key.trim().to_owned(), value.trim().to_owned(), Origin::Flag(flag));
+    }
+
+    fn set(&mut self, key: String, value: String, origin: Origin) {
+        match keys::standing(&key) {
+            Standing::Used => {
+                // Kafka's newer name and the older one mean the same; whichever is set last counts.
+                let other = match key.as_str() {
+                    "log.dirs" => "log.dir",
+                    "log.dir" => "log.dirs",
+                    "node.id" => "broker.id",
+                    "broker.id" => "node.id",
+                    _ => "",
+                };
+                self.values.remove(other);
+                self.values.insert(key, (value, origin));
+            }
+            Standing::WithoutMeaning => {
+                self.notices.push(Notice::Debug(format!("`{key}` ({origin}) is Kafka's and changes nothing here")));
+            }
+            Standing::Security => self.notices.push(Notice::Warning(format!(
+                "`{key}` ({origin}) has no effect: this version has no authentication, encryption or ACLs; keep the \
+                 listeners on a network that you trust"
+            ))),
+            Standing::Unknown => {
+                let hint = nearest(&key).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                self.notices.push(Notice::Warning(format!("unknown key `{key}` ({origin}) is ignored{hint}")));
+            }
+        }
+    }
+
+    /// The configuration, and what should be said about it.
+    ///
+    /// # Errors
+    /// The first bad value, with its key, where it stands and what would be right.
+    pub fn build(self) -> Result<(NodeConfig, Vec<Notice>), ConfigError> {
+        let config = values::Values::new(&self.values).build()?;
+        Ok((config, self.notices))
+    }
+}
+
+/// The known key that differs from `key` by at most two letters.
+fn nearest(key: &str) -> Option<&'static str> {
+    let distances = keys::KEYS.iter().map(|known| (distance(key, known.name), known.name));
+    distances.min().filter(|(distance, _)| *distance <= 2).map(|(_, name)| name)
+}
+
+/// Levenshtein's distance. Keys that are longer than any known one are not compared.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len() > 100 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = (diagonal + usize::from(x != y)).min(above + 1).min(row[j] + 1);
+            diagonal = above;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! The keys of the broker's configuration: those that have a meaning here, and Kafka's that have none.
+
+/// A key that has a meaning.
+#[derive(Debug)]
+pub struct Key {
+    /// Kafka's name, or one that begins with `pelton.`.
+    pub name: &'static str,
+    /// Its value where nothing sets it; empty where that depends on something else.
+    pub default: &'static str,
+}
+
+const fn key(name: &'static str, default: &'static str) -> Key {
+    Key { name, default }
+}
+
+/// All keys with a meaning. The defaults are Kafka's, except for `listeners` and `log.dirs`, which make
+/// `pelton serve` work without any configuration.
+pub const KEYS: &[Key] = &[
+    key("node.id", "1"),
+    key("broker.id", ""),
+    key("listeners", "PLAINTEXT://127.0.0.1:9092"),
+    key("advertised.listeners", ""),
+    key("log.dirs", ""),
+    key("log.dir", ""),
+    key("num.partitions", "1"),
+    key("auto.create.topics.enable", "true"),
+    key("message.max.bytes", "1048588"),
+    key("log.segment.bytes", "1073741824"),
+    key("log.roll.hours", "168"),
+    key("log.roll.ms", ""),
+    key("log.retention.hours", "168"),
+    key("log.retention.minutes", ""),
+    key("log.retention.ms", ""),
+    key("log.retention.bytes", "-1"),
+    key("log.retention.check.interval.ms", "300000"),
+    key("log.index.interval.bytes", "4096"),
+    key("log.index.size.max.bytes", "10485760"),
+    key("offsets.topic.num.partitions", "50"),
+    key("transaction.state.log.num.partitions", "50"),
+    key("transaction.max.timeout.ms", "900000"),
+    key("group.min.session.timeout.ms", "6000"),
+    key("group.max.session.timeout.ms", "1800000"),
+    key("group.initial.rebalance.delay.ms", "3000"),
+    key("group.max.size", "2147483647"),
+    key("offset.metadata.max.bytes", "4096"),
+    key("num.network.threads", ""),
+    key("num.io.threads", ""),
+    key("socket.request.max.bytes", "104857600"),
+    key("connections.max.idle.ms", "600000"),
+    key("max.connections", "2147483647"),
+    key("durability", "fsync"),
+    key("pelton.admin.listener", "127.0.0.1:9644"),
+    key("pelton.plugin.max.bytes", "33554432"),
+];
+
+/// Kafka's keys that are accepted and change nothing on one node, or that Pelton settles by itself.
+const WITHOUT_MEANING: &[&str] = &[
+    "alter.config.policy.class.name",
+    "auto.include.jmx.reporter",
+    "auto.leader.rebalance.enable",
+    "background.threads",
+    "broker.heartbeat.interval.ms",
+    "broker.id.generation.enable",
+    "broker.rack",
+    "broker.session.timeout.ms",
+    "compression.type",
+    "connection.failed.authentication.delay.ms",
+    "create.topic.policy.class.name",
+    "default.replication.factor",
+    "delete.records.purgatory.purge.interval.requests",
+    "delete.topic.enable",
+    "early.start.listeners",
+    "eligible.leader.replicas.enable",
+    "fetch.max.bytes",
+    "fetch.purgatory.purge.interval.requests",
+    "initial.broker.registration.timeout.ms",
+    "inter.broker.listener.name",
+    "inter.broker.protocol.version",
+    "leader.imbalance.check.interval.seconds",
+    "leader.imbalance.per.broker.percentage",
+    "listener.security.protocol.map",
+    "log.deletion.delay.ms",
+    "log.message.downconversion.enable",
+    "log.message.format.version",
+    "log.message.timestamp.after.max.ms",
+    "log.message.timestamp.before.max.ms",
+    "log.message.timestamp.difference.max.ms",
+    "log.message.timestamp.type",
+    "log.preallocate",
+    "log.roll.jitter.hours",
+    "log.roll.jitter.ms",
+    "log.segment.delete.delay.ms",
+    "max.incremental.fetch.session.cache.slots",
+    "max.request.partition.size.limit",
+    "metadata.log.dir",
+    "min.insync.replicas",
+    "node.rack",
+    "num.recovery.threads.per.data.dir",
+    "num.replica.alter.log.dirs.threads",
+    "num.replica.fetchers",
+    "password.encoder.secret",
+    "process.roles",
+    "producer.id.expiration.check.interval.ms",
+    "producer.id.expiration.ms",
+    "producer.purgatory.purge.interval.requests",
+    "queued.max.request.bytes",
+    "queued.max.requests",
+    "request.timeout.ms",
+    "reserved.broker.max.id",
+    "rack.id",
+    "server.max.startup.time.ms",
+    "socket.connection.setup.timeout.max.ms",
+    "socket.connection.setup.timeout.ms",
+    "socket.listen.backlog.size",
+    "socket.receive.buffer.bytes",
+    "socket.send.buffer.bytes",
+    "telemetry.max.bytes",
+    "unclean.leader.election.enable",
+    "unclean.leader.election.interval.ms",
+    "unstable.api.versions.enable",
+    "unstable.feature.versions.enable",
+];
+
+/// Families of Kafka's keys that are accepted and change nothing.
+const FAMILIES_WITHOUT_MEANING: &[&str] = &[
+    "controlled.shutdown.",
+    "controller.",
+    "group.consumer.",
+    "group.coordinator.",
+    "group.share.",
+    "kafka.metrics.",
+    "log.cleaner.",
+    "log.dir.failure.",
+    "log.flush.",
+    "log.local.",
+    "log.initial.task.",
+    "metadata.",
+    "metric.",
+    "metrics.",
+    "offsets.",
+    "quorum.",
+    "quota.",
+    "remote.",
+    "replica.",
+    "share.",
+    "transaction.",
+    "zookeeper.",
+];
+
+/// Families of Kafka's keys that protect something in Kafka and do not here: whoever sets one must know.
+const FAMILIES_OF_SECURITY: &[&str] = &[
+    "allow.everyone.if.no.acl.found",
+    "authorizer.",
+    "delegation.token.",
+    "early.security.",
+    "listener.name.",
+    "max.connections.per.ip",
+    "max.connection.creation.rate",
+    "principal.",
+    "sasl.",
+    "security.",
+    "ssl.",
+    "super.users",
+];
+
+/// What is known of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It has a meaning.
+    Used,
+    /// Kafka knows it; it changes nothing here.
+    WithoutMeaning,
+    /// Kafka knows it and would protect something by it; it changes nothing here.
+    Security,
+    /// Nobody knows it.
+    Unknown,
+}
+
+/// Where `name` stands.
+pub fn standing(name: &str) -> Standing {
+    let in_family = |families: &[&str]| families.iter().any(|family| name.starts_with(family));
+    if KEYS.iter().any(|key| key.name == name) {
+        Standing::Used
+    } else if in_family(FAMILIES_OF_SECURITY) {
+        Standing::Security
+    } else if WITHOUT_MEANING.contains(&name) || in_family(FAMILIES_WITHOUT_MEANING) {
+        Standing::WithoutMeaning
+    } else {
+        Standing::Unknown
+    }
+}
+
+/// The key that the environment variable `PELTON_<suffix>` sets: `LOG_DIRS` sets `log.dirs`, and
+/// `ADMIN_LISTENER` sets `pelton.admin.listener`.
+pub fn of_variable(suffix: &str) -> Option<&'static str> {
+    let wanted = suffix.to_ascii_lowercase().replace('_', ".");
+    KEYS.iter().map(|key| key.name).find(|name| *name == wanted || name.strip_prefix("pelton.") == Some(&wanted))
+}

@@ -1,0 +1,133 @@
+use super::*;
+
+fn build(text: &str) -> Result<(NodeConfig, Vec<Notice>), ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("server.properties");
+    std::fs::write(&path, text).unwrap();
+    let mut settings = Settings::default();
+    settings.file(&path)?;
+    settings.build()
+}
+
+fn refusal(text: &str) -> String {
+    build(text).expect_err("must be refused").to_string()
+}
+
+fn warnings(notices: &[Notice]) -> Vec<&str> {
+    let mut said = Vec::new();
+    for notice in notices {
+        if let Notice::Warning(text) = notice {
+            said.push(text.as_str());
+        }
+    }
+    said
+}
+
+#[test]
+fn without_any_configuration_the_broker_listens_on_loopback() {
+    let (config, notices) = Settings::default().build().unwrap();
+    assert_eq!(config.listeners, ["127.0.0.1:9092".parse().unwrap()]);
+    assert_eq!(config.admin, "127.0.0.1:9644".parse().unwrap());
+    assert_eq!(config.data_dir, PathBuf::from("./pelton-data"));
+    assert_eq!(config.advertised, None);
+    assert!(config.core.fsync && config.auto_create_topics && config.shards >= 1);
+    assert_eq!(notices, []);
+}
+
+#[test]
+fn the_file_that_kafka_ships_is_read() {
+    let shipped = "\
+process.roles=broker,controller\nnode.id=7\ncontroller.quorum.bootstrap.servers=localhost:9093\n\
+listeners=PLAINTEXT://127.0.0.1:19092\ninter.broker.listener.name=PLAINTEXT\n\
+advertised.listeners=PLAINTEXT://example.org:19092\ncontroller.listener.names=CONTROLLER\n\
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\nnum.network.threads=3\nnum.io.threads=8\n\
+socket.send.buffer.bytes=102400\nsocket.receive.buffer.bytes=102400\nsocket.request.max.bytes=104857600\n\
+log.dirs=/tmp/kraft-combined-logs\nnum.partitions=4\nnum.recovery.threads.per.data.dir=1\n\
+offsets.topic.replication.factor=1\nshare.coordinator.state.topic.replication.factor=1\n\
+transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\nlog.retention.hours=12\n\
+log.segment.bytes=1073741824\nlog.retention.check.interval.ms=300000\n";
+    let (config, notices) = build(shipped).unwrap();
+    assert_eq!((config.core.node_id, config.core.num_partitions), (7, 4));
+    assert_eq!((config.network_threads, config.shards), (3, 8));
+    assert_eq!(config.advertised, Some(("example.org".to_owned(), 19092)));
+    assert_eq!(config.log.retention_ms, Some(12 * 3_600_000));
+    assert_eq!(config.statics["num.partitions"], "4");
+    assert_eq!(warnings(&notices), Vec::<&str>::new());
+}
+
+#[test]
+fn the_finer_unit_goes_before_the_coarser() {
+    let (config, _) = build("log.retention.hours=1\nlog.retention.minutes=5\n").unwrap();
+    assert_eq!(config.log.retention_ms, Some(300_000));
+    let (config, _) = build("log.retention.ms=-1\nlog.retention.minutes=5\nlog.roll.ms=7").unwrap();
+    assert_eq!((config.log.retention_ms, config.log.segment_ms), (None, Some(7)));
+    let (config, _) = build("log.retention.bytes=-1").unwrap();
+    assert_eq!(config.log.retention_bytes, None);
+}
+
+#[test]
+fn flags_go_before_variables_and_those_before_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("server.properties");
+    std::fs::write(&path, "num.partitions=2\nlog.dir=/from/file\nbroker.id=5\ndurability=replicated\n").unwrap();
+    let mut settings = Settings::default();
+    settings.file(&path).unwrap();
+    let variables = [("PELTON_LOG_DIRS", "/from/env"), ("PELTON_NUM_PARTITIONS", "3"), ("PATH", "/bin")];
+    settings.environment(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
+    settings.flag("--set", "num.partitions", "4");
+    settings.flag("--admin", "pelton.admin.listener", "127.0.0.1:0");
+    let (config, _) = settings.build().unwrap();
+    assert_eq!(config.core.num_partitions, 4);
+    assert_eq!(config.data_dir, PathBuf::from("/from/env"));
+    assert_eq!((config.core.node_id, config.core.fsync), (5, false));
+}
+
+#[test]
+fn bad_values_are_refused_with_their_place_and_what_is_right() {
+    let cases = [
+        ("num.partitions=abc", "`abc` is no value for num.partitions", "a whole number from 1 to 10000"),
+        ("\nnum.partitions=0", "line 2", "from 1 to"),
+        ("durability=maybe", "durability", "`fsync`"),
+        ("auto.create.topics.enable=yes", "auto.create.topics.enable", "`true` or `false`"),
+        ("listeners=SSL://:9093", "listeners", "PLAINTEXT://HOST:PORT"),
+        ("listeners=PLAINTEXT://127.0.0.1", "listeners", "PLAINTEXT://HOST:PORT"),
+        ("advertised.listeners=PLAINTEXT://0.0.0.0:9092", "advertised.listeners", "clients can reach"),
+        ("pelton.admin.listener=0.0.0.0:9644", "pelton.admin.listener", "loopback"),
+        ("log.dirs=/a,/b", "log.dirs", "one directory"),
+        ("group.min.session.timeout.ms=9\ngroup.max.session.timeout.ms=8", "group.min", "at most"),
+        ("log.segment.bytes=100000000000", "log.segment.bytes", "2147483647"),
+    ];
+    for (text, named, right) in cases {
+        let said = refusal(text);
+        assert!(said.contains(named) && said.contains(right) && !said.contains('\n'), "{text}: {said}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_named_and_ignored() {
+    let (_, notices) = build("num.partition=3\nmy.own.key=1\nssl.keystore.location=/x\n").unwrap();
+    let said = warnings(&notices);
+    assert_eq!(said.len(), 3);
+    assert!(said[0].contains("`num.partition`") && said[0].contains("did you mean `num.partitions`"));
+    assert!(said[1].contains("my.own.key") && !said[1].contains("did you mean"));
+    assert!(said[2].contains("ssl.keystore.location") && said[2].contains("no effect"));
+}
+
+#[test]
+fn a_listener_without_host_listens_on_all_addresses() {
+    let (config, notices) = build("listeners=PLAINTEXT://:19092").unwrap();
+    assert!(config.listeners[0].ip().is_unspecified() && config.listeners[0].port() == 19092);
+    assert_eq!((config.advertised, notices), (None, Vec::new()));
+}
+
+#[test]
+fn a_negative_idle_time_keeps_connections() {
+    let (config, _) = build("connections.max.idle.ms=-1").unwrap();
+    assert_eq!(config.connections_max_idle_ms, 0);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let said = Settings::default().file(Path::new("/no/such/file")).unwrap_err().to_string();
+    assert!(said.contains("/no/such/file"), "{said}");
+}

@@ -1,0 +1,214 @@
+//! Turns the texts of the settings into their types. Every refusal names the key, its place and what is right.
+
+use super::{ConfigError, DEFAULT_DATA_DIR, NodeConfig, Origin};
+use pelton_core::config::CoreConfig;
+use pelton_log::LogConfig;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+/// The settings, about to be read.
+pub struct Values<'a> {
+    values: &'a BTreeMap<String, (String, Origin)>,
+}
+
+impl<'a> Values<'a> {
+    /// Reads from these.
+    pub fn new(values: &'a BTreeMap<String, (String, Origin)>) -> Self {
+        Self { values }
+    }
+
+    /// The configuration.
+    pub fn build(&self) -> Result<NodeConfig, ConfigError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let listeners = self.listeners()?;
+        let admin = self.admin()?;
+        let data_dir = self.data_dir()?;
+        let config = NodeConfig {
+            advertised: self.advertised()?,
+            listeners,
+            data_dir,
+            admin,
+            network_threads: self.threads("num.network.threads", cores)?,
+            shards: self.threads("num.io.threads", cores)?,
+            core: self.core()?,
+            log: self.log()?,
+            auto_create_topics: self.flag("auto.create.topics.enable")?,
+            request_max_bytes: self.number("socket.request.max.bytes", 1_024..=i64::from(i32::MAX))? as usize,
+            connections_max_idle_ms: self.idle_ms()?,
+            max_connections: self.number("max.connections", 1..=i64::from(i32::MAX))? as usize,
+            retention_check_interval_ms: self.number("log.retention.check.interval.ms", 1..=i64::MAX)? as u64,
+            plugin_max_bytes: self.number("pelton.plugin.max.bytes", 1_024..=1 << 30)? as usize,
+            statics: BTreeMap::new(),
+        };
+        Ok(NodeConfig { statics: self.statics(&config), ..config })
+    }
+
+    fn core(&self) -> Result<CoreConfig, ConfigError> {
+        const MAX: i64 = i32::MAX as i64;
+        let id_key = if self.values.contains_key("broker.id") { "broker.id" } else { "node.id" };
+        let fsync = match self.text("durability") {
+            "fsync" => true,
+            "replicated" => false,
+            _ => return self.refuse("durability", "`fsync` (an answer waits for the disk) or `replicated`"),
+        };
+        let config = CoreConfig {
+            node_id: self.number(id_key, 0..=MAX)? as i32,
+            num_partitions: self.number("num.partitions", 1..=10_000)? as i32,
+            offsets_topic_partitions: self.number("offsets.topic.num.partitions", 1..=1_000)? as i32,
+            transaction_topic_partitions: self.number("transaction.state.log.num.partitions", 1..=1_000)? as i32,
+            message_max_bytes: self.number("message.max.bytes", 0..=MAX)? as i32,
+            group_min_session_timeout_ms: self.number("group.min.session.timeout.ms", 0..=MAX)? as i32,
+            group_max_session_timeout_ms: self.number("group.max.session.timeout.ms", 0..=MAX)? as i32,
+            group_initial_rebalance_delay_ms: self.number("group.initial.rebalance.delay.ms", 0..=MAX)? as i32,
+            group_max_size: self.number("group.max.size", 1..=MAX)? as usize,
+            offset_metadata_max_bytes: self.number("offset.metadata.max.bytes", 0..=MAX)? as usize,
+            transaction_max_timeout_ms: self.number("transaction.max.timeout.ms", 1..=MAX)? as i32,
+            fsync,
+        };
+        if config.group_min_session_timeout_ms > config.group_max_session_timeout_ms {
+            return self.refuse("group.min.session.timeout.ms", "at most group.max.session.timeout.ms");
+        }
+        Ok(config)
+    }
+
+    fn log(&self) -> Result<LogConfig, ConfigError> {
+        const HOUR_MS: i64 = 3_600_000;
+        const MAX: i64 = i32::MAX as i64;
+        let roll_ms = if self.has("log.roll.ms") {
+            self.number("log.roll.ms", 1..=i64::MAX)?
+        } else {
+            self.number("log.roll.hours", 1..=MAX)? * HOUR_MS
+        };
+        let retention_ms = if self.has("log.retention.ms") {
+            self.number("log.retention.ms", -1..=i64::MAX)?
+        } else if self.has("log.retention.minutes") {
+            self.number("log.retention.minutes", -1..=MAX)?.saturating_mul(60_000)
+        } else {
+            self.number("log.retention.hours", -1..=MAX)?.saturating_mul(HOUR_MS)
+        };
+        Ok(LogConfig {
+            segment_bytes: self.number("log.segment.bytes", 1_048_576..=MAX)? as u32,
+            segment_ms: Some(roll_ms),
+            index_interval_bytes: self.number("log.index.interval.bytes", 0..=MAX)? as u32,
+            segment_index_bytes: self.number("log.index.size.max.bytes", 4..=MAX)? as u32,
+            retention_bytes: u64::try_from(self.number("log.retention.bytes", -1..=i64::MAX)?).ok(),
+            retention_ms: (retention_ms >= 0).then_some(retention_ms),
+            ..LogConfig::default()
+        })
+    }
+
+    fn listeners(&self) -> Result<Vec<SocketAddr>, ConfigError> {
+        const RIGHT: &str = "PLAINTEXT://HOST:PORT, and more of them parted by commas (this version has no TLS and \
+                             no SASL listeners)";
+        let mut found = Vec::new();
+        for listener in self.text("listeners").split(',').map(str::trim) {
+            let address = match listener.split_once("://") {
+                Some((scheme, address)) if scheme.eq_ignore_ascii_case("PLAINTEXT") => address,
+                Some(_) => return self.refuse("listeners", RIGHT),
+                None => listener,
+            };
+            let address = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
+            let resolved = address.to_socket_addrs().ok().and_then(|mut all| all.next());
+            match resolved {
+                Some(resolved) => found.push(resolved),
+                None => return self.refuse("listeners", RIGHT),
+            }
+        }
+        Ok(found)
+    }
+
+    fn advertised(&self) -> Result<Option<(String, u16)>, ConfigError> {
+        const RIGHT: &str = "PLAINTEXT://HOST:PORT, an address that clients can reach";
+        if !self.has("advertised.listeners") {
+            return Ok(None);
+        }
+        let first = self.text("advertised.listeners").split(',').next().unwrap_or_default().trim();
+        let address = first.split_once("://").map_or(first, |(_, address)| address);
+        let Some((host, port)) = address.rsplit_once(':') else {
+            return self.refuse("advertised.listeners", RIGHT);
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        match port.parse() {
+            Ok(port) if !host.is_empty() && host != "0.0.0.0" && host != "::" => Ok(Some((host.to_owned(), port))),
+            _ => self.refuse("advertised.listeners", RIGHT),
+        }
+    }
+
+    fn admin(&self) -> Result<SocketAddr, ConfigError> {
+        const RIGHT: &str = "a loopback address with a port, such as 127.0.0.1:9644: whoever reaches it can run code";
+        let text = self.text("pelton.admin.listener");
+        match text.to_socket_addrs().ok().and_then(|mut all| all.next()) {
+            Some(address) if address.ip().is_loopback() => Ok(address),
+            _ => self.refuse("pelton.admin.listener", RIGHT),
+        }
+    }
+
+    fn data_dir(&self) -> Result<PathBuf, ConfigError> {
+        let key = if self.has("log.dirs") { "log.dirs" } else { "log.dir" };
+        if !self.has(key) {
+            return Ok(PathBuf::from(DEFAULT_DATA_DIR));
+        }
+        let mut dirs = self.text(key).split(',').map(str::trim).filter(|dir| !dir.is_empty());
+        match (dirs.next(), dirs.next()) {
+            (Some(only), None) => Ok(PathBuf::from(only)),
+            _ => self.refuse(key, "one directory (this version keeps its data in one)"),
+        }
+    }
+
+    fn idle_ms(&self) -> Result<u64, ConfigError> {
+        let idle_ms = self.number("connections.max.idle.ms", -1..=i64::MAX)?;
+        // Kafka's negative value means that idle connections stay.
+        Ok(u64::try_from(idle_ms).unwrap_or(0))
+    }
+
+    fn threads(&self, key: &str, default: usize) -> Result<usize, ConfigError> {
+        if self.has(key) { Ok(self.number(key, 1..=1_024)? as usize) } else { Ok(default) }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(|(value, _)| !value.is_empty())
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.values.get(key).map_or("", |(value, _)| value)
+    }
+
+    fn number(&self, key: &str, allowed: RangeInclusive<i64>) -> Result<i64, ConfigError> {
+        match self.text(key).parse::<i64>() {
+            Ok(number) if allowed.contains(&number) => Ok(number),
+            _ => self.refuse(key, &format!("a whole number from {} to {}", allowed.start(), allowed.end())),
+        }
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, ConfigError> {
+        match self.text(key).to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => self.refuse(key, "`true` or `false`"),
+        }
+    }
+
+    fn refuse<T>(&self, key: &str, right: &str) -> Result<T, ConfigError> {
+        let (value, origin) = match self.values.get(key) {
+            Some((value, origin)) => (value.as_str(), origin.to_string()),
+            None => ("", Origin::Default.to_string()),
+        };
+        Err(ConfigError(format!("`{value}` is no value for {key} ({origin}); allowed: {right}")))
+    }
+
+    /// The settings as they hold, those that depend on the machine filled in.
+    fn statics(&self, config: &NodeConfig) -> BTreeMap<String, String> {
+        let mut statics: BTreeMap<String, String> =
+            self.values.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect();
+        for key in ["node.id", "broker.id"] {
+            statics.insert(key.to_owned(), config.core.node_id.to_string());
+        }
+        statics.insert("log.dirs".to_owned(), config.data_dir.display().to_string());
+        statics.insert("num.network.threads".to_owned(), config.network_threads.to_string());
+        statics.insert("num.io.threads".to_owned(), config.shards.to_string());
+        statics.insert("log.retention.ms".to_owned(), config.log.retention_ms.unwrap_or(-1).to_string());
+        statics
+    }
+}

@@ -1,0 +1,144 @@
+//! The cluster as a job sees it, over the broker in this process.
+
+use super::reader::BrokerReader;
+use super::writer::BrokerWriter;
+use super::{PATIENCE, ask_cluster, ask_group, persistently, port_error};
+use pelton_api::ports::{
+    Cluster, Partition, PartitionReader, PortError, PortFuture, TopicDescription, TransactionalWriter,
+};
+use pelton_core::event::{ClusterReply, ClusterRequest, GroupReply, GroupRequest, NewTopic};
+use pelton_core::model::{TopicId, TopicPartition};
+use pelton_core::refusal::Refusal;
+use pelton_server::Broker;
+use std::collections::BTreeMap;
+
+/// How long a job's transaction may stay open before the coordinator aborts it (`transaction.timeout.ms`). Far
+/// above any commit interval that a job may ask for.
+const TRANSACTION_TIMEOUT_MS: i32 = 120_000;
+
+/// What a job's own topics take above `message.max.bytes`, so that a record of a source still fits when it goes to
+/// the dead-letter topic with its reason and origin as headers.
+const HEADROOM_BYTES: i32 = 1 << 20;
+
+/// The ports over this broker.
+pub struct BrokerCluster {
+    broker: Broker,
+    message_max_bytes: i32,
+    transaction_timeout_ms: i32,
+}
+
+impl BrokerCluster {
+    /// Over `broker`, which was started with these settings.
+    pub fn new(broker: Broker, core: &pelton_core::config::CoreConfig) -> Self {
+        Self {
+            broker,
+            message_max_bytes: core.message_max_bytes,
+            transaction_timeout_ms: TRANSACTION_TIMEOUT_MS.min(core.transaction_max_timeout_ms),
+        }
+    }
+
+    fn describe(&self, name: &str) -> Option<TopicDescription> {
+        let image = self.broker.image();
+        let topic = image.topic(name)?;
+        Some(TopicDescription {
+            name: name.to_owned(),
+            id: format!("{:032x}", topic.id.0),
+            partitions: topic.partitions,
+        })
+    }
+
+    async fn create(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> Result<(), Refusal> {
+        let mut configs: BTreeMap<String, String> =
+            configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        configs
+            .entry("max.message.bytes".to_owned())
+            .or_insert_with(|| self.message_max_bytes.saturating_add(HEADROOM_BYTES).to_string());
+        let topic = NewTopic {
+            name: name.into(),
+            id: TopicId(uuid::Uuid::new_v4().as_u128()),
+            partitions,
+            replication_factor: -1,
+            configs,
+            internal: false,
+        };
+        let request = ClusterRequest::CreateTopics { topics: vec![topic], validate_only: false };
+        match ask_cluster(&self.broker, request).await? {
+            ClusterReply::Topics(results) => match results.into_iter().next() {
+                Some((_, Ok(_) | Err(Refusal::TopicAlreadyExists))) => Ok(()),
+                Some((_, Err(refusal))) => Err(refusal),
+                None => Err(Refusal::InvalidRequest("the cluster answered without a result".to_owned())),
+            },
+            other => Err(super::strange(&other)),
+        }
+    }
+
+    async fn ensure(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> Result<TopicDescription, PortError> {
+        if let Some(found) = self.describe(name) {
+            return Ok(found);
+        }
+        let refused = |refusal: &Refusal| port_error(&format!("creating the topic {name}"), refusal);
+        persistently(|| self.create(name, partitions, configs)).await.map_err(|refusal| refused(&refusal))?;
+        let mut changes = self.broker.image_changes();
+        let published = changes.wait_for(|image| image.topic(name).is_some());
+        let waited = tokio::time::timeout(PATIENCE, published).await;
+        match (waited.is_ok(), self.describe(name)) {
+            (true, Some(found)) => Ok(found),
+            _ => Err(PortError::Retriable(format!("the topic {name} was created and is not to be seen yet"))),
+        }
+    }
+
+    async fn committed(&self, group: &str, source: &Partition) -> Result<Option<i64>, PortError> {
+        let partition = TopicPartition::new(source.topic.as_str(), source.index);
+        let answer = persistently(async || {
+            let index = super::group_coordinator(&self.broker, group).await?;
+            let request = GroupRequest::FetchOffsets {
+                group: group.into(),
+                partitions: Some(vec![partition.clone()]),
+                require_stable: true,
+            };
+            ask_group(&self.broker, index, request).await
+        });
+        match answer.await {
+            Ok(GroupReply::Offsets(offsets)) => {
+                let found = offsets.into_iter().find(|(of, _)| *of == partition);
+                Ok(found.and_then(|(_, committed)| committed).map(|committed| committed.offset))
+            }
+            Ok(other) => Err(port_error(&format!("the group {group}"), &super::strange(&other))),
+            Err(refusal) => Err(port_error(&format!("the group {group}"), &refusal)),
+        }
+    }
+}
+
+impl Cluster for BrokerCluster {
+    fn topic<'a>(&'a self, name: &'a str) -> PortFuture<'a, Option<TopicDescription>> {
+        Box::pin(async move { Ok(self.describe(name)) })
+    }
+
+    fn ensure_topic<'a>(
+        &'a self,
+        name: &'a str,
+        partitions: i32,
+        configs: &'a [(&'a str, &'a str)],
+    ) -> PortFuture<'a, TopicDescription> {
+        Box::pin(self.ensure(name, partitions, configs))
+    }
+
+    fn committed_offset<'a>(&'a self, group: &'a str, source: &'a Partition) -> PortFuture<'a, Option<i64>> {
+        Box::pin(self.committed(group, source))
+    }
+
+    fn reader(&self, partition: Partition) -> Box<dyn PartitionReader> {
+        Box::new(BrokerReader::new(self.broker.clone(), &partition))
+    }
+
+    fn writer(&self, transactional_id: &str) -> Box<dyn TransactionalWriter> {
+        let batch_max_bytes = usize::try_from(self.message_max_bytes).unwrap_or(0);
+        let timeout_ms = self.transaction_timeout_ms;
+        Box::new(BrokerWriter::new(self.broker.clone(), transactional_id, timeout_ms, batch_max_bytes))
+    }
+}

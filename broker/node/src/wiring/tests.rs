@@ -1,0 +1,266 @@
+//! The ports against a real broker in this process.
+
+use super::cluster::BrokerCluster;
+use bytes::Bytes;
+use pelton_api::ports::{Cluster, Partition, PartitionReader, PortError};
+use pelton_core::config::CoreConfig;
+use pelton_core::event::{Acks, AppendOrigin, IncomingBatch, PartitionReply, PartitionRequest};
+use pelton_core::model::TopicPartition;
+use pelton_record::{BatchBuilder, BatchHeader, BatchView};
+use pelton_server::{Broker, ServerConfig};
+use std::path::Path;
+use std::time::Duration;
+
+const PATIENT: Duration = Duration::from_secs(10);
+
+async fn start(dir: &Path) -> (Broker, BrokerCluster) {
+    let core = CoreConfig { offsets_topic_partitions: 2, transaction_topic_partitions: 2, ..CoreConfig::default() };
+    let config = ServerConfig {
+        listeners: vec!["127.0.0.1:0".parse().unwrap()],
+        data_dir: dir.to_owned(),
+        shards: 2,
+        core: core.clone(),
+        ..ServerConfig::default()
+    };
+    let broker = Broker::start(config).await.unwrap();
+    let cluster = BrokerCluster::new(broker.clone(), &core);
+    (broker, cluster)
+}
+
+fn at(topic: &str, index: i32) -> Partition {
+    Partition { topic: topic.to_owned(), index }
+}
+
+fn batch(values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::new(0);
+    for value in values {
+        builder.push(0, Some(b"k"), Some(value.as_bytes()), &[]);
+    }
+    builder.into_bytes().into()
+}
+
+/// Appends without a transaction, as a plain client does.
+async fn append(broker: &Broker, to: &Partition, values: &[&str]) {
+    let mut bytes = batch(values).to_vec();
+    pelton_record::recompute_crc(&mut bytes);
+    let incoming = IncomingBatch { header: BatchHeader::parse(&bytes).unwrap(), bytes: bytes.into() };
+    let request = PartitionRequest::Append {
+        batches: vec![incoming],
+        acks: Acks::All,
+        origin: AppendOrigin::Client,
+        transactional_id: None,
+    };
+    let partition = TopicPartition::new(to.topic.as_str(), to.index);
+    let answer = super::ask_partition(broker, &partition, request).await.unwrap();
+    assert!(matches!(answer, PartitionReply::Appended(_)));
+}
+
+/// All values from `offset` to the last stable offset, and where reading stands then.
+async fn values(reader: &mut dyn PartitionReader, mut offset: i64) -> (Vec<String>, i64) {
+    let mut found = Vec::new();
+    let (_, end) = reader.bounds().await.unwrap();
+    while offset < end {
+        let read = reader.read(offset, 1 << 20, Duration::ZERO).await.unwrap();
+        assert!(read.next_offset > offset, "a reader never stands still before the end");
+        for bytes in &read.batches {
+            let view = BatchView::parse(bytes).unwrap();
+            let records = view.records().unwrap().map(Result::unwrap);
+            let kept = records.filter(|record| record.offset(view.header()) >= offset);
+            found.extend(kept.map(|record| String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
+        }
+        offset = read.next_offset;
+    }
+    (found, offset)
+}
+
+/// Waits until the partition's last stable offset has reached `offset`: markers follow the decision.
+async fn stable(reader: &mut dyn PartitionReader, offset: i64) {
+    while reader.bounds().await.unwrap().1 < offset {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_are_made_once_and_described() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, cluster) = start(dir.path()).await;
+    assert_eq!(cluster.topic("t").await, Ok(None));
+    let made = cluster.ensure_topic("t", 3, &[("cleanup.policy", "compact")]).await.unwrap();
+    assert_eq!((made.partitions, made.id.len()), (3, 32));
+    assert_eq!(cluster.ensure_topic("t", 5, &[]).await.unwrap(), made);
+    assert_eq!(cluster.topic("t").await, Ok(Some(made)));
+    let refused = cluster.ensure_topic("bad name", 1, &[]).await.unwrap_err();
+    assert!(matches!(refused, PortError::Fatal(_)), "{refused}");
+    let unknown = cluster.reader(at("t", 7)).bounds().await.unwrap_err();
+    assert!(matches!(unknown, PortError::Unknown(_)), "{unknown}");
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_waits_for_records_and_names_an_offset_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, cluster) = start(dir.path()).await;
+    cluster.ensure_topic("t", 1, &[]).await.unwrap();
+    let source = at("t", 0);
+    let mut reader = cluster.reader(source.clone());
+    let nothing = reader.read(0, 1000, Duration::from_millis(1)).await.unwrap();
+    assert_eq!((nothing.batches.len(), nothing.next_offset), (0, 0));
+    let (read, ()) = tokio::join!(reader.read(0, 1000, PATIENT), append(&broker, &source, &["a", "b"]));
+    assert_eq!((read.unwrap().next_offset, reader.bounds().await), (2, Ok((0, 2))));
+    let refused = reader.read(9, 1000, Duration::ZERO).await.unwrap_err();
+    let PortError::OffsetOutOfRange { asked: 9, start: 0, end: 2, .. } = refused else { panic!("{refused}") };
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_shows_outputs_and_offsets_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, cluster) = start(dir.path()).await;
+    cluster.ensure_topic("out", 2, &[]).await.unwrap();
+    cluster.ensure_topic("in", 1, &[]).await.unwrap();
+    let source = at("in", 0);
+    assert_eq!(cluster.committed_offset("g", &source).await, Ok(None));
+    let mut writer = cluster.writer("t-0");
+    writer.init().await.unwrap();
+    assert!(writer.commit("g", &[]).await.unwrap().is_empty(), "nothing sent, nothing done");
+    let mut readers = [cluster.reader(at("out", 0)), cluster.reader(at("out", 1))];
+    let mut expected = [Vec::new(), Vec::new()];
+    for round in 0..5i64 {
+        for n in 0..4 {
+            let value = format!("{round}.{n}");
+            writer.send(&at("out", n % 2), batch(&[&value, &value])).await.unwrap();
+            expected[n as usize % 2].extend([value.clone(), value]);
+        }
+        assert!(values(&mut *readers[0], 0).await.0.len() < expected[0].len(), "nothing is seen before the commit");
+        let ends = writer.commit("g", &[(source.clone(), round + 1)]).await.unwrap();
+        assert_eq!(ends.len(), 2);
+        for (index, reader) in readers.iter_mut().enumerate() {
+            stable(&mut **reader, ends[&at("out", index as i32)] + 1).await;
+            assert_eq!(values(&mut **reader, 0).await.0, expected[index]);
+        }
+        assert_eq!(cluster.committed_offset("g", &source).await, Ok(Some(round + 1)));
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aborted_transaction_leaves_nothing_and_does_not_stop_a_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, cluster) = start(dir.path()).await;
+    cluster.ensure_topic("out", 1, &[]).await.unwrap();
+    let to = at("out", 0);
+    let mut writer = cluster.writer("t-0");
+    writer.init().await.unwrap();
+    writer.send(&to, batch(&["dropped"])).await.unwrap();
+    writer.abort().await.unwrap();
+    writer.send(&to, batch(&["kept"])).await.unwrap();
+    let end = writer.commit("g", &[]).await.unwrap()[&to];
+    let mut reader = cluster.reader(to);
+    stable(&mut *reader, end + 1).await;
+    assert_eq!(values(&mut *reader, 0).await, (vec!["kept".to_owned()], end + 1));
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_instance_fences_the_first_and_aborts_what_it_left_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, cluster) = start(dir.path()).await;
+    cluster.ensure_topic("out", 1, &[]).await.unwrap();
+    let (to, source) = (at("out", 0), at("out", 0));
+    let (mut first, mut second) = (cluster.writer("t-0"), cluster.writer("t-0"));
+    first.init().await.unwrap();
+    first.send(&to, batch(&["left open"])).await.unwrap();
+    second.init().await.unwrap();
+    let refused = first.commit("g", &[(source.clone(), 1)]).await.unwrap_err();
+    assert!(matches!(refused, PortError::Fenced(_)), "{refused}");
+    assert_eq!(first.send(&to, batch(&["more"])).await.unwrap_err(), refused, "it stays fenced");
+    second.send(&to, batch(&["mine"])).await.unwrap();
+    let end = second.commit("g", &[(source.clone(), 5)]).await.unwrap()[&to];
+    let mut reader = cluster.reader(to.clone());
+    stable(&mut *reader, end + 1).await;
+    assert_eq!(values(&mut *reader, 0).await.0, ["mine"]);
+    assert_eq!(cluster.committed_offset("g", &source).await, Ok(Some(5)));
+    first.init().await.unwrap();
+    first.send(&to, batch(&["again"])).await.unwrap();
+    let end = first.commit("g", &[]).await.unwrap()[&to];
+    stable(&mut *reader, end + 1).await;
+    assert_eq!(values(&mut *reader, 0).await.0, ["mine", "again"]);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sends_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, cluster) = start(dir.path()).await;
+    cluster.ensure_topic("out", 3, &[]).await.unwrap();
+    let mut writer = cluster.writer("t-0");
+    writer.init().await.unwrap();
+    let mut expected = vec![Vec::new(); 3];
+    for n in 0..600usize {
+        let value = n.to_string();
+        writer.send(&at("out", (n % 3) as i32), batch(&[&value])).await.unwrap();
+        expected[n % 3].push(value);
+    }
+    let ends = writer.commit("g", &[]).await.unwrap();
+    for (index, expected) in expected.iter().enumerate() {
+        let to = at("out", index as i32);
+        let mut reader = cluster.reader(to.clone());
+        stable(&mut *reader, ends[&to] + 1).await;
+        assert_eq!(values(&mut *reader, 0).await.0, *expected);
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_the_broker_refuses_spoils_the_transaction_until_init() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, cluster) = start(dir.path()).await;
+    cluster.ensure_topic("small", 1, &[("max.message.bytes", "1000")]).await.unwrap();
+    let to = at("small", 0);
+    let mut writer = cluster.writer("t-0");
+    writer.init().await.unwrap();
+    let sent = writer.send(&to, batch(&[&"x".repeat(5000)])).await;
+    let refused = match sent {
+        Err(refused) => refused,
+        Ok(()) => writer.commit("g", &[]).await.unwrap_err(),
+    };
+    assert!(matches!(refused, PortError::Fatal(_)), "{refused}");
+    assert_eq!(writer.commit("g", &[]).await.unwrap_err(), refused);
+    let unknown = at("no-such-topic", 0);
+    writer.init().await.unwrap();
+    let refused = match writer.send(&unknown, batch(&["a"])).await {
+        Err(refused) => refused,
+        Ok(()) => writer.commit("g", &[]).await.unwrap_err(),
+    };
+    assert!(matches!(refused, PortError::Unknown(_)), "{refused}");
+    writer.init().await.unwrap();
+    writer.send(&to, batch(&["fits"])).await.unwrap();
+    assert_eq!(writer.commit("g", &[]).await.unwrap().len(), 1);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_outlives_a_broker_that_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (to, source) = (at("out", 0), at("in", 0));
+    let (broker, cluster) = start(dir.path()).await;
+    cluster.ensure_topic("out", 1, &[]).await.unwrap();
+    cluster.ensure_topic("in", 1, &[]).await.unwrap();
+    let mut writer = cluster.writer("t-0");
+    writer.init().await.unwrap();
+    writer.send(&to, batch(&["kept"])).await.unwrap();
+    writer.commit("g", &[(source.clone(), 3)]).await.unwrap();
+    writer.send(&to, batch(&["left open"])).await.unwrap();
+    drop((writer, cluster, broker));
+    let (broker, cluster) = start(dir.path()).await;
+    assert_eq!(cluster.committed_offset("g", &source).await, Ok(Some(3)));
+    let mut writer = cluster.writer("t-0");
+    writer.init().await.unwrap();
+    writer.send(&to, batch(&["after"])).await.unwrap();
+    let end = writer.commit("g", &[(source.clone(), 4)]).await.unwrap()[&to];
+    let mut reader = cluster.reader(to);
+    stable(&mut *reader, end + 1).await;
+    assert_eq!(values(&mut *reader, 0).await.0, ["kept", "after"]);
+    assert_eq!(cluster.committed_offset("g", &source).await, Ok(Some(4)));
+    broker.stop().await;
+}

@@ -1,0 +1,7 @@
+//! A guest that misbehaves as its configuration says. The engine's tests hold its limits against it.
+//!
+//! It goes past the SDK's types, to the contract itself, for a hostile guest does too. Built for anything but
+//! Wasm it is empty.
+
+#[cfg(target_arch = "wasm32")]
+mod misdeeds;

@@ -1,0 +1,7 @@
+//! Real clients against the real binary, in one test binary.
+
+mod bad_input;
+mod clients;
+mod crashes;
+mod demo;
+mod page_views;

@@ -1,0 +1,6 @@
+//! The rules. Each says what it keeps, and its failure says what to do.
+
+mod documents;
+mod edges;
+mod purity;
+mod sizes;
