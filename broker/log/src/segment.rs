@@ -82,7 +82,7 @@ impl<D: Disk> Segment<D> {
             scan.time_entries.extend(scan.indexer.time_entry());
         }
         let index = |extension| dir.join(segment_file_name(base_offset, extension));
-        Ok(Self {
+        let segment = Self {
             base_offset,
             path,
             file,
@@ -95,7 +95,11 @@ impl<D: Disk> Segment<D> {
             time_index: IndexFile::load(disk, index("timeindex"), &scan.time_entries)?,
             txn_index: IndexFile::load(disk, index("txnindex"), &aborted)?,
             aborted,
-        })
+        };
+        if disk.exists(segment.time_index.path()).context("look for", segment.time_index.path())? {
+            segment.offset_index.ensure_exists(disk)?;
+        }
+        Ok(segment)
     }
 
     /// Whether `header`'s batch belongs into the next segment.
@@ -165,10 +169,12 @@ impl<D: Disk> Segment<D> {
 
     /// Gives back the reserved space and makes the segment survive a power cut.
     pub(crate) fn seal(&mut self, disk: &D) -> Result<(), LogError> {
-        if let Some(entry) = self.indexer.time_entry()
-            && let Err(error) = self.time_index.append(disk, entry)
-        {
-            tracing::warn!(%error, "an index entry could not be written");
+        if let Some(entry) = self.indexer.time_entry() {
+            // Kafka's tools look for an `.index`, if an empty one, beside every `.timeindex`.
+            let timed = self.offset_index.ensure_exists(disk).and_then(|()| self.time_index.append(disk, entry));
+            if let Err(error) = timed {
+                tracing::warn!(%error, "an index entry could not be written");
+            }
         }
         self.trim_and_sync()?;
         self.offset_index.release();

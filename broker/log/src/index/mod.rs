@@ -80,6 +80,15 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
         Ok(())
     }
 
+    /// Creates the file where nothing was written to it yet.
+    pub(crate) fn ensure_exists(&self, disk: &D) -> Result<(), LogError> {
+        if self.entries > 0 {
+            return Ok(());
+        }
+        let file = disk.open(&self.path, true).context("open", &self.path)?;
+        file.set_len(0).context("cut", &self.path)
+    }
+
     /// Lets go of the file; nothing more is appended for now.
     pub(crate) fn release(&mut self) {
         self.file = None;

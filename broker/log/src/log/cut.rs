@@ -89,28 +89,33 @@ impl<D: Disk> Log<D> {
     }
 
     /// Removes the oldest segments that the settings no longer keep, by time (`retention.ms`, seen from
-    /// `now_ms`) and by size (`retention.bytes`): whole ones, never the active one, and none that reaches
-    /// `high_watermark`. Says how many went.
+    /// `now_ms`) and by size (`retention.bytes`): whole ones, and none that reaches `high_watermark`. The active
+    /// segment goes by time alone, and is closed first, so that old records go from a log that nobody writes to
+    /// any more. Says how many went.
     ///
     /// # Errors
     /// [`LogError::Io`], [`LogError::Fenced`].
     pub fn retain(&mut self, now_ms: i64, high_watermark: Offset) -> Result<usize, LogError> {
         self.check_not_fenced()?;
         let mut removed = 0;
-        while self.segments.len() > 1 {
-            let (oldest, next_base) = (&self.segments[0], self.segments[1].base_offset);
+        loop {
+            let oldest = &self.segments[0];
+            let next_base = self.segments.get(1).map_or(oldest.next_offset, |next| next.base_offset);
             let newest_ms = oldest.indexer.max_timestamp;
             let too_old = newest_ms >= 0
                 && self.config.retention_ms.is_some_and(|limit| now_ms.saturating_sub(newest_ms) > limit);
-            let too_much = self.config.retention_bytes.is_some_and(|limit| self.size_bytes() - oldest.len >= limit);
+            let too_much = self.segments.len() > 1
+                && self.config.retention_bytes.is_some_and(|limit| self.size_bytes() - oldest.len >= limit);
             if next_base > high_watermark || !(too_old || too_much) {
-                break;
+                return Ok(removed);
+            }
+            if self.segments.len() == 1 {
+                self.roll()?;
             }
             self.remove_segment(0)?;
             self.raise_log_start(next_base);
             removed += 1;
         }
-        Ok(removed)
     }
 
     fn raise_log_start(&mut self, log_start: Offset) {

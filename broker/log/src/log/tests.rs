@@ -175,6 +175,24 @@ fn the_files_are_the_ones_that_kafka_writes() {
 }
 
 #[test]
+fn no_time_index_stands_without_an_offset_index() {
+    // A segment of one batch has no entry in its offset index, and one in its time index once it is closed.
+    let disk = SimDisk::new();
+    let (mut log, _) = open(&disk);
+    append(&mut log, &batch(0, 1, 77, b"a"));
+    log.roll().unwrap();
+    let files = || {
+        ["index", "timeindex"]
+            .map(|extension| disk.read_small(&segment_path(0, extension), 100).ok().map(|bytes| bytes.len()))
+    };
+    assert_eq!(files(), [Some(0), Some(12)]);
+    drop(log);
+    disk.remove_file(&segment_path(0, "index")).unwrap();
+    drop(open(&disk));
+    assert_eq!(files(), [Some(0), Some(12)], "opening makes up for a lost one");
+}
+
+#[test]
 fn lost_or_damaged_indexes_are_written_again() {
     let disk = SimDisk::new();
     let (mut log, _) = open(&disk);
@@ -369,6 +387,24 @@ fn retention_takes_whole_old_segments_below_the_high_watermark() {
     drop(log);
     disk.crash(1);
     assert_eq!(open(&disk).1.log_start, start);
+}
+
+#[test]
+fn retention_by_time_takes_the_active_segment_too() {
+    let disk = SimDisk::new();
+    let (mut log, _) = open(&disk);
+    fill(&mut log, 3);
+    log.set_config(LogConfig { retention_ms: Some(100), retention_bytes: Some(1), ..small() });
+    assert_eq!(log.retain(1102, 3).unwrap(), 0, "the newest record is kept for 100 ms, and size never takes the last");
+    assert_eq!(log.retain(1103, 2).unwrap(), 0, "the last record is not below the high watermark");
+    assert_eq!(log.retain(1103, 3).unwrap(), 1);
+    assert_eq!((log.log_start(), log.log_end(), log.size_bytes()), (3, 3, 0));
+    assert_eq!(log.retain(9999, 3).unwrap(), 0, "an empty log has nothing to give");
+    disk.crash(1);
+    let (mut log, recovered) = open(&disk);
+    assert_eq!((recovered.log_start, recovered.log_end), (3, 3), "offsets are never given out again");
+    fill(&mut log, 1);
+    assert_eq!((log.log_start(), log.log_end()), (3, 4));
 }
 
 #[test]
