@@ -46,9 +46,10 @@ impl Pending {
         Self { driver, part, token, answered, kind, settled: false }
     }
 
-    /// Lets the question go on though nobody waits for its answer.
-    pub fn forget(mut self) {
+    /// Lets the question go on even when nobody waits for its answer any more.
+    pub fn detached(mut self) -> Self {
         self.settled = true;
+        self
     }
 }
 

@@ -61,7 +61,13 @@ pub async fn handle(scope: Scope, request: JoinGroupRequest) -> Option<JoinGroup
     )
 }
 
-fn joined_response(version: i16, joined: JoinedGroup) -> JoinGroupResponse {
+fn joined_response(version: i16, mut joined: JoinedGroup) -> JoinGroupResponse {
+    // Before v9 nothing tells a leader that came back to leave the assignment alone. It is not told that it
+    // leads: it would assign anew, and the members that stayed would never hear of it.
+    if version < 9 && joined.skip_assignment {
+        joined.leader = "".into();
+        joined.members.clear();
+    }
     let members = joined.members.into_iter().map(|member| {
         JoinGroupResponseMember::default()
             .with_member_id(text::wire(&member.member))

@@ -48,7 +48,7 @@ pub async fn handle(scope: Scope, request: MetadataRequest) -> Option<MetadataRe
             .iter()
             .map(|asked| {
                 let name = asked.name.clone().unwrap_or_default();
-                let by_id = asked.name.is_none();
+                let by_id = is_by_id(asked);
                 match resolve(&image, by_id, &name, asked.topic_id) {
                     Ok((name, topic)) => describe(node, name, topic),
                     Err(missing) => {
@@ -77,11 +77,17 @@ pub async fn handle(scope: Scope, request: MetadataRequest) -> Option<MetadataRe
     )
 }
 
+/// Whether the topic is named by its id. Java's clients leave an empty name beside the id, others a null.
+fn is_by_id(asked: &MetadataRequestTopic) -> bool {
+    asked.name.is_none() || !asked.topic_id.is_nil()
+}
+
 /// Makes the topics that are asked for by name and do not exist; says why where it could not.
 async fn create_missing(scope: &Scope, asked: &[MetadataRequestTopic]) -> BTreeMap<Arc<str>, Refusal> {
     let image = scope.image();
     let names: std::collections::BTreeSet<Arc<str>> = asked
         .iter()
+        .filter(|topic| !is_by_id(topic))
         .filter_map(|topic| topic.name.as_ref())
         .map(|name| name.0.as_str())
         .filter(|name| image.topic(name).is_none() && *name != METADATA_TOPIC)

@@ -174,12 +174,34 @@ pub fn begin(
     (api.handle)(Call { api, prelude, scope, body: frame })
 }
 
+/// What a handler comes to: an answer, none, or the end of the connection.
+trait Outcome {
+    type Response: Encodable;
+
+    fn response(self) -> Result<Option<Self::Response>, Malformed>;
+}
+
+impl<R: Encodable> Outcome for Option<R> {
+    type Response = R;
+
+    fn response(self) -> Result<Option<R>, Malformed> {
+        Ok(self)
+    }
+}
+
+impl<R: Encodable> Outcome for Result<Option<R>, Malformed> {
+    type Response = R;
+
+    fn response(self) -> Self {
+        self
+    }
+}
+
 /// Decodes the request, runs the handler and encodes what it answers.
-fn serve<Q, R, F>(mut call: Call, handler: fn(Scope, Q) -> F) -> Result<Answering, Malformed>
+fn serve<Q, F>(mut call: Call, handler: fn(Scope, Q) -> F) -> Result<Answering, Malformed>
 where
     Q: Decodable + Send + 'static,
-    R: Encodable + Send + 'static,
-    F: Future<Output = Option<R>> + Send + 'static,
+    F: Future<Output: Outcome> + Send + 'static,
 {
     let Prelude { version, correlation_id, .. } = call.prelude;
     let request = Q::decode(&mut call.body, version).map_err(|error| Malformed::Body {
@@ -191,7 +213,7 @@ where
     let admitted = call.scope.admitted.clone();
     let answering = handler(call.scope, request);
     Ok(Box::pin(async move {
-        let Some(response) = answering.await else { return Ok(None) };
+        let Some(response) = answering.await.response()? else { return Ok(None) };
         let frame = codec::response_frame(correlation_id, header_version, version, &response)?;
         Ok(Some(Answer { frame, admitted: admitted.take() }))
     }))

@@ -2,9 +2,10 @@
 //!
 //! v0-2 must be listed (librdkafka takes their absence for a broker without compression) and are refused with
 //! UNSUPPORTED_VERSION by `produce_refused`. v5 added the log start offset to the answer, v7 zstd, v8 the error
-//! message, v13 topic ids for names. acks is 0, 1 or -1; with 0 there is no answer at all. The partitions of a
-//! request succeed and fail one by one, each batch as a whole. A request that is not finished after its timeout
-//! is answered REQUEST_TIMED_OUT; its batches may still be committed later.
+//! message, v13 topic ids for names. acks is 0, 1 or -1; with 0 there is no answer at all, and a batch that is
+//! refused costs the client its connection, so that it asks for metadata anew. The partitions of a request
+//! succeed and fail one by one, each batch as a whole. A request that is not finished after its timeout is
+//! answered REQUEST_TIMED_OUT; its batches may still be committed later.
 //!
 //! Left out: batches with record errors one by one (v8), new leaders in the answer (v10), implicit enlisting of
 //! partitions (v12, which clients use only when the feature `transaction.version` is 2), record formats before 2.
@@ -12,6 +13,7 @@
 use super::Scope;
 use super::scope::{partition_answer, partition_of, resolve, unexpected};
 use crate::driver::Pending;
+use crate::protocol::codec::Malformed;
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::{records, text};
 use bytes::Bytes;
@@ -47,7 +49,7 @@ impl Failure {
 type Begun = Result<(Pending, i64), Failure>;
 
 /// Appends, and answers when `acks` says so.
-pub async fn handle(scope: Scope, request: ProduceRequest) -> Option<ProduceResponse> {
+pub async fn handle(scope: Scope, request: ProduceRequest) -> Result<Option<ProduceResponse>, Malformed> {
     let acks = match request.acks {
         0 => Ok(Acks::None),
         1 => Ok(Acks::Leader),
@@ -71,13 +73,8 @@ pub async fn handle(scope: Scope, request: ProduceRequest) -> Option<ProduceResp
         begun.push((topic, answers));
     }
     if acks == Ok(Acks::None) {
-        for (_, pending) in begun.into_iter().flat_map(|(_, answers)| answers) {
-            match pending {
-                Ok((pending, _)) => pending.forget(),
-                Err(failure) => tracing::debug!(failure.message, "a batch with acks=0 was dropped"),
-            }
-        }
-        return None;
+        unacknowledged(begun.into_iter().flat_map(|(_, answers)| answers).map(|(_, pending)| pending)).await?;
+        return Ok(None);
     }
     let deadline = Instant::now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
     let mut responses = Vec::with_capacity(begun.len());
@@ -100,7 +97,24 @@ pub async fn handle(scope: Scope, request: ProduceRequest) -> Option<ProduceResp
                 .with_partition_responses(partitions),
         );
     }
-    Some(ProduceResponse::default().with_responses(responses))
+    Ok(Some(ProduceResponse::default().with_responses(responses)))
+}
+
+/// Sees to batches that nobody wants an answer for.
+async fn unacknowledged(begun: impl Iterator<Item = Begun>) -> Result<(), Malformed> {
+    // A client may send with acks=0 and go: its batches are appended all the same.
+    let begun: Vec<Result<Pending, Failure>> =
+        begun.map(|begun| begun.map(|(pending, _)| pending.detached())).collect();
+    for pending in begun {
+        let refused = match pending {
+            Ok(pending) => partition_answer(pending.await).err().map(|refusal| refusal.to_string()),
+            Err(failure) => Some(failure.message),
+        };
+        if let Some(message) = refused {
+            return Err(Malformed::Unacknowledged(message));
+        }
+    }
+    Ok(())
 }
 
 fn begin(

@@ -138,12 +138,16 @@ async fn read(
             Err(malformed) => return malformed.into(),
         };
         // Sends what the request asks of the parts; the writer polls again with a waker that wakes it.
-        let answering = match answering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(answer)) => Ok(answer),
-            Poll::Ready(Err(malformed)) => return malformed.into(),
-            Poll::Pending => Err(answering),
+        let (answering, ends) = match answering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(answer)) => (Ok(answer), false),
+            Poll::Ready(Err(malformed)) => (Err(Box::pin(async { Err(malformed) }) as Answering), true),
+            Poll::Pending => (Err(answering), false),
         };
         slot.send(InFlight { answering, _admitted: admitted, _owed: owed.clone() });
+        if ends {
+            // The writer ends the connection, after the answers that are owed before it.
+            return std::future::pending().await;
+        }
     }
 }
 

@@ -35,6 +35,10 @@ pub enum Malformed {
         /// What does not fit.
         reason: String,
     },
+    /// A batch with acks=0 was refused. There is no answer to say so in; a client that loses its connection
+    /// asks for metadata anew, and finds the partition again.
+    #[error("a batch with acks=0 was refused: {0}")]
+    Unacknowledged(String),
     /// A response could not be encoded, which is a fault of the broker.
     #[error("the response cannot be encoded: {0}")]
     Response(String),

@@ -158,3 +158,29 @@ async fn a_consumer_without_a_group_may_commit() {
     assert_eq!(committed(&mut client, "other").await.0, -1);
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn a_static_leader_that_comes_back_does_not_assign_anew() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut client = Client::connect(&broker).await;
+    find_coordinator(&mut client, 0, "g").await;
+    let join = join("g", "").with_group_instance_id(Some(text("rack-1")));
+    let first = client.call(5, &join).await;
+    assert_eq!((first.error_code, first.members.len(), &first.leader), (0, 1, &first.member_id));
+    let lead = sync("g", first.generation_id, &first.member_id, true).with_group_instance_id(Some(text("rack-1")));
+    assert_eq!(client.call(5, &lead).await.error_code, 0);
+    for version in [5, 8, 9] {
+        let back = client.call(version, &join).await;
+        assert_eq!((back.error_code, back.generation_id), (0, first.generation_id), "v{version}");
+        if version < 9 {
+            assert_eq!((back.leader.as_str(), back.members.len()), ("", 0), "v{version} cannot say skip");
+        } else {
+            assert_eq!((&back.leader, back.members.len(), back.skip_assignment), (&back.member_id, 1, true));
+        }
+        let follow = sync("g", back.generation_id, &back.member_id, false).with_group_instance_id(Some(text("rack-1")));
+        let synced = client.call(3, &follow).await;
+        assert_eq!((synced.error_code, &synced.assignment[..]), (0, &b"everything"[..]), "v{version}");
+    }
+    broker.stop().await;
+}

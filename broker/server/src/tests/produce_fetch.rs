@@ -204,3 +204,29 @@ async fn acks_0_has_no_answer() {
     assert_eq!(answered.responses[0].partition_responses[0].base_offset, 1);
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn a_refused_batch_with_acks_0_costs_the_connection() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut setup = Client::connect(&broker).await;
+    setup.create("t", 1).await;
+    let too_large = batch(&["x".repeat(2_000_000).as_str()]);
+    for (name, refused) in [("missing", batch(&["x"])), ("t", too_large), ("t", Bytes::from_static(b"no batch"))] {
+        let mut client = Client::connect(&broker).await;
+        let earlier = client.send(9, &produce("t", 0, batch(&["loud"]), None)).await;
+        client.send(9, &produce(name, 0, refused, None).with_acks(0)).await;
+        let answered = client.receive::<ProduceRequest>(9, earlier).await;
+        assert_eq!(answered.responses[0].partition_responses[0].error_code, 0, "what came before is answered");
+        assert!(client.frame().await.is_none(), "the client must ask for metadata anew");
+    }
+    // A client that sends and goes has sent.
+    let before = setup.fetch("t", 0, 0, 0).await.high_watermark;
+    let mut hasty = Client::connect(&broker).await;
+    hasty.send(9, &produce("t", 0, batch(&["silent"]), None).with_acks(0)).await;
+    drop(hasty);
+    let request = fetch("t", 0, before).with_max_wait_ms(600_000);
+    let fetched = setup.call(12, &request).await;
+    assert_eq!(values(&fetched.responses[0].partitions[0].records), ["silent"]);
+    broker.stop().await;
+}

@@ -217,3 +217,24 @@ async fn a_job_of_the_same_process_uses_the_same_door() {
     let after = broker.ask(PartId::Cluster, Request::Cluster(pelton_core::event::ClusterRequest::AllocateProducerIds));
     assert!(matches!(after.await, Reply::Cluster(Err(pelton_core::refusal::Refusal::Stopping))));
 }
+
+#[tokio::test]
+async fn metadata_is_asked_by_id_with_or_without_an_empty_name() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut client = Client::connect(&broker).await;
+    let id = client.create("t", 2).await.topics[0].topic_id;
+    for name in [None, Some(topic_name(""))] {
+        let ask = |id| {
+            let topic = metadata_request::MetadataRequestTopic::default().with_name(name.clone()).with_topic_id(id);
+            MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(true)
+        };
+        let found = client.call(13, &ask(id)).await;
+        assert_eq!((found.topics[0].error_code, found.topics[0].name.as_ref()), (0, Some(&topic_name("t"))));
+        assert_eq!(found.topics[0].partitions.len(), 2);
+        let unknown = client.call(13, &ask(uuid::Uuid::from_u128(42))).await;
+        assert_eq!(unknown.topics[0].error_code, 100, "UNKNOWN_TOPIC_ID");
+        assert_eq!((unknown.topics[0].name.as_ref(), unknown.topics[0].topic_id.as_u128()), (None, 42));
+    }
+    broker.stop().await;
+}
