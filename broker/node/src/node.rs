@@ -126,6 +126,9 @@ fn open_plugins(data_dir: &std::path::Path, max_bytes: usize) -> anyhow::Result<
     let limits = Limits { module_bytes: max_bytes, ..Limits::default() };
     let engine = Engine::new(EngineConfig { cache_dir: Some(data_dir.join("plugin-cache")), limits })?;
     let registry = Registry::open(directory)?;
+    for damage in registry.damaged() {
+        tracing::error!("a plugin cannot be used, and no job that names it runs: {damage}");
+    }
     Ok(Plugins::new(engine, registry, max_bytes))
 }
 

@@ -128,4 +128,7 @@ pub struct JobReport {
     pub wanted: bool,
     /// Its tasks, by step and partition.
     pub tasks: Vec<TaskReport>,
+    /// Why its tasks could not be started, while it is wanted; it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }

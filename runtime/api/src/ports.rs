@@ -55,7 +55,7 @@ pub enum PortError {
 /// Committed records read from one partition.
 #[derive(Debug, Clone, Default)]
 pub struct ReadBatches {
-    /// Uncompressed v2 record batches in offset order. Control batches and batches of aborted or open
+    /// Uncompressed v2 record batches in offset order; one that cannot be decompressed is as it was written. Control batches and batches of aborted or open
     /// transactions are not among them. The first may begin before the offset asked for (the reader
     /// skips those records).
     pub batches: Vec<Bytes>,
@@ -110,6 +110,8 @@ pub struct TopicDescription {
     pub id: String,
     /// Number of partitions.
     pub partitions: i32,
+    /// The largest record batch that it takes, in bytes (`max.message.bytes`).
+    pub max_message_bytes: usize,
 }
 
 /// The cluster as a job sees it. Makes the readers and writers of its tasks.

@@ -8,6 +8,7 @@
 use crate::catalogue::{Catalogue, Decision};
 use pelton_api::manifest::{PluginKind, PluginManifest, PluginRef};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -72,29 +73,36 @@ pub enum RegistryError {
 pub struct Registry {
     dir: PathBuf,
     catalogue: RwLock<Catalogue>,
+    /// Entries whose manifest cannot be read, by the name of their file, with the reason.
+    damaged: RwLock<BTreeMap<String, RegistryError>>,
 }
 
 impl Registry {
     /// Opens the directory, which is made when it is not there, and reads its manifests. Bytes are checked
-    /// when they are asked for.
+    /// when they are asked for. A damaged entry costs its own plugin and no other: it is kept among
+    /// [`Registry::damaged`], until the plugin is uploaded again.
     ///
     /// # Errors
-    /// [`RegistryError::Damaged`] names the first entry that is no manifest or whose bytes are not there;
-    /// [`RegistryError::Io`].
+    /// [`RegistryError::Io`] when the directory itself cannot be made or listed.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, RegistryError> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(io_error("cannot make the directory", &dir))?;
         let mut catalogue = Catalogue::default();
+        let mut damaged = BTreeMap::new();
         for entry in fs::read_dir(&dir).map_err(io_error("cannot list", &dir))? {
             let path = entry.map_err(io_error("cannot list", &dir))?.path();
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             if name.ends_with(UNFINISHED_SUFFIX) {
-                fs::remove_file(&path).map_err(io_error("cannot remove what a crash left,", &path))?;
+                // Whatever it is, the next upload writes over it or says why it cannot.
+                let _ = fs::remove_file(&path);
             } else if let Some(plugin) = name.strip_suffix(MANIFEST_SUFFIX) {
-                catalogue.insert(read_manifest(&dir, &path, plugin)?);
+                match read_manifest(&path, plugin) {
+                    Ok(manifest) => catalogue.insert(manifest),
+                    Err(error) => drop(damaged.insert(plugin.to_owned(), error)),
+                }
             }
         }
-        Ok(Self { dir, catalogue: RwLock::new(catalogue) })
+        Ok(Self { dir, catalogue: RwLock::new(catalogue), damaged: RwLock::new(damaged) })
     }
 
     /// Keeps a plugin that the engine has accepted. The same bytes again change nothing and answer with the
@@ -138,12 +146,23 @@ impl Registry {
         let text = serde_json::to_vec_pretty(&manifest).map_err(|error| damaged(&path, error.to_string()))?;
         write_atomically(&self.dir, &path, &text)?;
         catalogue.insert(manifest.clone());
+        self.damaged.write().unwrap_or_else(PoisonError::into_inner).remove(&manifest.plugin.to_string());
         Ok(manifest)
     }
 
     /// All plugins, by name and version.
     pub fn list(&self) -> Vec<PluginManifest> {
         self.read().iter().cloned().collect()
+    }
+
+    /// What is wrong with the entries that cannot be used, one text for each: manifests that cannot be read, and
+    /// bytes that are not there or have another length.
+    pub fn damaged(&self) -> Vec<String> {
+        let missing = |manifest: &PluginManifest| check_bytes(&self.dir, manifest).err().map(|error| error.to_string());
+        let mut found: Vec<String> = self.read().iter().filter_map(missing).collect();
+        let unreadable = self.damaged.read().unwrap_or_else(PoisonError::into_inner);
+        found.extend(unreadable.values().map(ToString::to_string));
+        found
     }
 
     /// The plugin of that name and version.
@@ -156,10 +175,8 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Unknown`], [`RegistryError::Damaged`], [`RegistryError::Io`].
     pub fn bytes(&self, plugin: &PluginRef) -> Result<Vec<u8>, RegistryError> {
-        let manifest = self.get(plugin).ok_or_else(|| RegistryError::Unknown {
-            plugin: plugin.clone(),
-            hint: self.read().latest(&plugin.name).map(|found| found.plugin.clone()),
-        })?;
+        let Some(manifest) = self.get(plugin) else { return Err(self.absent(plugin)) };
+        check_bytes(&self.dir, &manifest)?;
         let path = bytes_path(&self.dir, &manifest.digest);
         let bytes = fs::read(&path).map_err(io_error("cannot read", &path))?;
         let digest = digest_of(&bytes);
@@ -167,6 +184,17 @@ impl Registry {
             return Err(damaged(&path, format!("its sha256 is {digest}")));
         }
         Ok(bytes)
+    }
+
+    /// Why there is no such plugin.
+    fn absent(&self, plugin: &PluginRef) -> RegistryError {
+        let hint = self.read().latest(&plugin.name).map(|found| found.plugin.clone());
+        let damaged = self.damaged.read().unwrap_or_else(PoisonError::into_inner);
+        match damaged.get(&plugin.to_string()) {
+            None => RegistryError::Unknown { plugin: plugin.clone(), hint },
+            Some(RegistryError::Damaged { path, reason }) => self::damaged(path, reason.clone()),
+            Some(other) => self::damaged(&self.dir.join(format!("{plugin}{MANIFEST_SUFFIX}")), other.to_string()),
+        }
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Catalogue> {
@@ -187,8 +215,8 @@ impl Registry {
     }
 }
 
-/// Reads a manifest, and checks that it is the one its file name says and that its bytes are there.
-fn read_manifest(dir: &Path, path: &Path, plugin: &str) -> Result<PluginManifest, RegistryError> {
+/// Reads a manifest, and checks that it is the one its file name says.
+fn read_manifest(path: &Path, plugin: &str) -> Result<PluginManifest, RegistryError> {
     let size = fs::metadata(path).map_err(io_error("cannot read", path))?.len();
     if size > MANIFEST_MAX_BYTES {
         return Err(damaged(path, format!("it has {size} bytes, which no manifest has")));
@@ -202,9 +230,14 @@ fn read_manifest(dir: &Path, path: &Path, plugin: &str) -> Result<PluginManifest
     if manifest.digest.len() != 64 || !manifest.digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(damaged(path, "its digest is no sha256".to_owned()));
     }
-    let bytes = bytes_path(dir, &manifest.digest);
+    Ok(manifest)
+}
+
+/// Checks that the bytes of a plugin are there, as many as there should be.
+fn check_bytes(dir: &Path, manifest: &PluginManifest) -> Result<(), RegistryError> {
+    let (plugin, bytes) = (&manifest.plugin, bytes_path(dir, &manifest.digest));
     match fs::metadata(&bytes) {
-        Ok(found) if found.len() == manifest.size_bytes => Ok(manifest),
+        Ok(found) if found.len() == manifest.size_bytes => Ok(()),
         Ok(found) => {
             Err(damaged(&bytes, format!("it has {} bytes, and {plugin} has {}", found.len(), manifest.size_bytes)))
         }

@@ -95,6 +95,9 @@ impl RocksStores {
 impl StoreFactory for RocksStores {
     fn open(&self, task: &TaskId, stores: &[String]) -> Result<Box<dyn StateStore>, StoreError> {
         let dir = self.dir(task)?;
+        if fs::symlink_metadata(&dir).is_ok_and(|found| !found.is_dir() && !found.is_symlink()) {
+            return Err(StoreError::Damaged(format!("{} is no directory", dir.display())));
+        }
         fs::create_dir_all(&dir).map_err(|e| StoreError::Failed(format!("cannot create {}: {e}", dir.display())))?;
         let options = self.database_options();
         let mut families: BTreeSet<String> = stores.iter().map(|store| family(store)).collect();
@@ -131,6 +134,8 @@ fn family(store: &str) -> String {
 fn store_error(error: rocksdb::Error) -> StoreError {
     match error.kind() {
         ErrorKind::Corruption => StoreError::Damaged(error.into_string()),
+        // A file that its manifest names is gone.
+        ErrorKind::IOError if error.as_ref().contains("No such file") => StoreError::Damaged(error.into_string()),
         _ => StoreError::Failed(error.into_string()),
     }
 }

@@ -30,6 +30,7 @@ struct Status {
     topics: usize,
     jobs: usize,
     plugins: usize,
+    damaged_plugins: Vec<String>,
 }
 
 /// An error answer.
@@ -169,6 +170,7 @@ async fn status(State(shared): State<Shared>) -> Json<Status> {
         topics: image.topics.values().filter(|topic| !topic.internal).count(),
         jobs: shared.jobs.list().len(),
         plugins: shared.plugins.list().len(),
+        damaged_plugins: shared.plugins.damaged(),
     })
 }
 

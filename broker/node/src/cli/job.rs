@@ -134,10 +134,13 @@ impl Named {
 }
 
 fn state(job: &JobReport) -> &'static str {
-    match (job.wanted, job.tasks.iter().any(|task| task.phase == TaskPhase::Failed)) {
-        (false, _) => "stopped",
-        (true, true) => "failing",
-        (true, false) => "running",
+    let any = |phase| job.tasks.iter().any(|task| task.phase == phase);
+    match job.wanted {
+        false => "stopped",
+        true if job.problem.is_some() || any(TaskPhase::Failed) => "failing",
+        true if job.tasks.is_empty() => "starting",
+        true if any(TaskPhase::Restoring) => "restoring",
+        true => "running",
     }
 }
 
@@ -148,6 +151,12 @@ fn print(job: &JobReport, json: bool) {
     }
     let (sources, sink) = (job.spec.sources.join(", "), &job.spec.sink);
     output::line(&format!("job {}: {}, reads {sources}, writes {sink}", job.spec.name, state(job)));
+    if let Some(problem) = &job.problem {
+        output::line(&format!("it cannot be started and is tried again: {problem}"));
+    }
+    if job.tasks.is_empty() {
+        return;
+    }
     let header = ["STEP", "PARTITION", "PHASE", "IN", "OUT", "REJECTED", "COMMITS", "LAG", "REPLAYED", "RESTORE MS"];
     output::table(
         &header,

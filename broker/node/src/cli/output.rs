@@ -74,6 +74,14 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
+/// A text for people, of at most so many characters.
+pub fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}
+
 /// A size for people.
 pub fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()

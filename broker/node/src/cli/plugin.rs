@@ -43,6 +43,12 @@ pub struct List {
     admin: AdminUrl,
 }
 
+/// What this command reads of `/v1/status`.
+#[derive(serde::Deserialize)]
+struct Status {
+    damaged_plugins: Vec<String>,
+}
+
 impl Plugin {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<()> {
@@ -98,6 +104,10 @@ impl List {
                 vec![plugin.plugin.to_string(), plugin.interface, size, plugin.digest]
             }),
         );
+        let status: Status = AdminClient::new(&self.admin.admin).get("/v1/status")?;
+        for damage in status.damaged_plugins {
+            output::note(&format!("damaged: {damage}"));
+        }
         Ok(())
     }
 }

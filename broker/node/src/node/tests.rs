@@ -150,3 +150,35 @@ async fn wanted_jobs_run_again_after_a_restart_and_stopped_ones_do_not() {
     wait_for_phase(&node, "running").await;
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_plugin_is_named_by_the_jobs_that_need_it_and_stops_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path()).await.unwrap();
+    make_topics(&node).await;
+    let (status, answer) = ask(&node, "PUT", "/v1/plugins/pv-count/versions/1", plugin()).await;
+    assert_eq!(status, 201, "{answer}");
+    let steps = json!([{ "name": "s", "plugin": "pv-count@1", "config": { "step": "pages" } }]);
+    let spec = json!({ "name": "j", "sources": ["in"], "sink": "out", "steps": steps }).to_string();
+    let (status, answer) = ask(&node, "PUT", "/v1/jobs/j", spec.into_bytes()).await;
+    assert_eq!(status, 200, "{answer}");
+    node.stop().await;
+    std::fs::write(dir.path().join("plugins/pv-count@1.json"), "{").unwrap();
+    let node = start(dir.path()).await.expect("one damaged plugin does not stop the broker");
+    let problem = loop {
+        let (_, report) = ask(&node, "GET", "/v1/jobs/j", Vec::new()).await;
+        if let Some(problem) = report["problem"].as_str() {
+            break problem.to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(problem.contains("pv-count@1.json is damaged"), "{problem}");
+    let (_, status) = ask(&node, "GET", "/v1/status", Vec::new()).await;
+    assert_eq!(status["damaged_plugins"].as_array().unwrap().len(), 1, "{status}");
+    let (status, answer) = ask(&node, "PUT", "/v1/plugins/pv-count/versions/1", plugin()).await;
+    assert_eq!(status, 201, "{answer}");
+    while ask(&node, "GET", "/v1/jobs/j", Vec::new()).await.1["tasks"] == json!([]) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    node.stop().await;
+}

@@ -40,10 +40,13 @@ impl BrokerCluster {
     fn describe(&self, name: &str) -> Option<TopicDescription> {
         let image = self.broker.image();
         let topic = image.topic(name)?;
+        let own = topic.configs.get("max.message.bytes").and_then(|bytes| bytes.trim().parse().ok());
+        let max_message_bytes: i32 = own.unwrap_or(self.message_max_bytes);
         Some(TopicDescription {
             name: name.to_owned(),
             id: format!("{:032x}", topic.id.0),
             partitions: topic.partitions,
+            max_message_bytes: usize::try_from(max_message_bytes).unwrap_or(0),
         })
     }
 
@@ -106,7 +109,10 @@ impl BrokerCluster {
         match answer.await {
             Ok(GroupReply::Offsets(offsets)) => {
                 let found = offsets.into_iter().find(|(of, _)| *of == partition);
-                Ok(found.and_then(|(_, committed)| committed).map(|committed| committed.offset))
+                let committed = found.and_then(|(_, committed)| committed);
+                let note = self.broker.image().topic(&source.topic).map(|topic| super::offset_note(topic.id));
+                let of_another = |metadata: &str| metadata.starts_with("topic=") && Some(metadata) != note.as_deref();
+                Ok(committed.filter(|committed| !of_another(&committed.metadata)).map(|committed| committed.offset))
             }
             Ok(other) => Err(port_error(&format!("the group {group}"), &super::strange(&other))),
             Err(refusal) => Err(port_error(&format!("the group {group}"), &refusal)),

@@ -13,7 +13,7 @@ use pelton_jobs::JobRunner;
 use pelton_server::Broker;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -48,12 +48,14 @@ pub struct Jobs {
     runner: JobRunner,
     /// One change at a time, so that the documents and the runner agree.
     changing: Mutex<()>,
+    /// Why a wanted job could not be started, by its name.
+    problems: std::sync::Mutex<BTreeMap<String, String>>,
 }
 
 impl Jobs {
     /// Over this broker and runner.
     pub fn new(broker: Broker, plugins: Arc<Plugins>, runner: JobRunner) -> Self {
-        Self { broker, plugins, runner, changing: Mutex::new(()) }
+        Self { broker, plugins, runner, changing: Mutex::new(()), problems: std::sync::Mutex::default() }
     }
 
     /// Runs a job, now and after every restart until it is stopped. Running the same one again is fine.
@@ -116,7 +118,12 @@ impl Jobs {
     fn reported(&self, document: JobDocument) -> JobReport {
         let running = self.runner.report(&document.spec.name);
         let tasks = running.map(|report| report.tasks).unwrap_or_default();
-        JobReport { spec: document.spec, wanted: document.wanted, tasks }
+        let problem = self.problems().get(&document.spec.name).cloned().filter(|_| document.wanted);
+        JobReport { spec: document.spec, wanted: document.wanted, tasks, problem }
+    }
+
+    fn problems(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts every wanted job; one that cannot be started now is tried again for as long as it is wanted.
@@ -138,7 +145,10 @@ impl Jobs {
             }
             match self.start(&document.spec).await {
                 Ok(()) => return tracing::info!(job = name, "the job runs again"),
-                Err(reason) => tracing::error!(job = name, reason, "the job cannot be started; it is tried again"),
+                Err(reason) => {
+                    tracing::error!(job = name, reason, "the job cannot be started; it is tried again");
+                    self.problems().insert(name.to_owned(), reason);
+                }
             }
             drop(turn);
             tokio::time::sleep(pause).await;
@@ -165,7 +175,9 @@ impl Jobs {
             let (plugins, plugin) = (Arc::clone(&self.plugins), step.plugin.clone());
             self.load(plugins, plugin).await?;
         }
-        self.runner.start(spec.clone()).await.map_err(|e| e.to_string())
+        self.runner.start(spec.clone()).await.map_err(|e| e.to_string())?;
+        self.problems().remove(&spec.name);
+        Ok(())
     }
 
     async fn load(&self, plugins: Arc<Plugins>, plugin: PluginRef) -> Result<(), String> {

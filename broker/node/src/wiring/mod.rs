@@ -19,7 +19,7 @@ use pelton_core::event::{
     ClusterReply, ClusterRequest, GroupReply, GroupRequest, PartitionReply, PartitionRequest, Reply, Request,
     TransactionReply, TransactionRequest,
 };
-use pelton_core::model::{OFFSETS_TOPIC, PartId, TRANSACTIONS_TOPIC, TopicPartition};
+use pelton_core::model::{OFFSETS_TOPIC, PartId, TRANSACTIONS_TOPIC, TopicId, TopicPartition};
 use pelton_core::refusal::Refusal;
 use pelton_server::Broker;
 use std::time::Duration;
@@ -65,6 +65,12 @@ async fn ask_cluster(broker: &Broker, request: ClusterRequest) -> Result<Cluster
 
 fn strange(answer: &impl std::fmt::Debug) -> Refusal {
     Refusal::InvalidRequest(format!("a part of the broker gave an answer of another kind: {answer:?}"))
+}
+
+/// The note that goes with a committed offset: which creation of the topic it counts in. An offset of a topic that
+/// was deleted means nothing in the one that was made anew under its name.
+fn offset_note(topic: TopicId) -> String {
+    format!("topic={:032x}", topic.0)
 }
 
 /// The partition of `__consumer_offsets` that coordinates `group`; makes the topic when it is not there yet.
@@ -121,6 +127,11 @@ fn port_error(what: &str, refusal: &Refusal) -> PortError {
         | Refusal::PolicyViolation(_) => PortError::Fatal(text),
         _ => PortError::Retriable(text),
     }
+}
+
+/// What is read or counted belongs to a topic that is no more; a new beginning finds the one that there is.
+fn made_anew(topic: &str) -> PortError {
+    PortError::Retriable(format!("the topic {topic} was deleted and made anew"))
 }
 
 /// Pauses that grow from 2 ms to 200 ms, until `PATIENCE` is spent.

@@ -67,13 +67,18 @@ impl Plugins {
         if held(&self.compiled).contains_key(plugin) {
             return Ok(true);
         }
-        if self.registry.get(plugin).is_none() {
-            return Ok(false);
-        }
-        let bytes = self.registry.bytes(plugin)?;
+        let bytes = match self.registry.bytes(plugin) {
+            Err(RegistryError::Unknown { .. }) => return Ok(false),
+            bytes => bytes?,
+        };
         let compiled = self.engine.compile(plugin, &bytes)?;
         held(&self.compiled).insert(plugin.clone(), compiled);
         Ok(true)
+    }
+
+    /// What is wrong with the entries on disk that cannot be used, one text for each.
+    pub fn damaged(&self) -> Vec<String> {
+        self.registry.damaged()
     }
 
     /// What is registered, by name and version.

@@ -7,7 +7,7 @@ use super::{ask_partition, port_error};
 use bytes::Bytes;
 use pelton_api::ports::{Partition, PartitionReader, PortError, PortFuture, ReadBatches};
 use pelton_core::event::{AbortedTransaction, Fetched, PartitionReply, PartitionRequest};
-use pelton_core::model::{Isolation, TopicPartition};
+use pelton_core::model::{Isolation, TopicId, TopicPartition};
 use pelton_core::refusal::Refusal;
 use pelton_record::{BatchView, Codec, ControlType};
 use pelton_server::Broker;
@@ -22,12 +22,14 @@ const DECOMPRESSED_MAX_BYTES: usize = 128 << 20;
 pub struct BrokerReader {
     broker: Broker,
     partition: TopicPartition,
+    /// The topic as it was when its bounds were last asked for.
+    topic_id: Option<TopicId>,
 }
 
 impl BrokerReader {
     /// Reads `partition`.
     pub fn new(broker: Broker, partition: &Partition) -> Self {
-        Self { broker, partition: TopicPartition::new(partition.topic.as_str(), partition.index) }
+        Self { broker, partition: TopicPartition::new(partition.topic.as_str(), partition.index), topic_id: None }
     }
 
     async fn fetch(&self, offset: i64, max_bytes: usize) -> Result<Fetched, PortError> {
@@ -54,6 +56,10 @@ impl BrokerReader {
         }
     }
 
+    fn current_topic(&self) -> Option<TopicId> {
+        self.broker.image().topic(&self.partition.topic).map(|topic| topic.id)
+    }
+
     async fn watermarks(&self) -> Result<(i64, i64), PortError> {
         match ask_partition(&self.broker, &self.partition, PartitionRequest::Describe).await {
             Ok(PartitionReply::Described { watermarks, .. }) => Ok((watermarks.log_start, watermarks.last_stable)),
@@ -70,6 +76,9 @@ impl BrokerReader {
 impl PartitionReader for BrokerReader {
     fn read<'a>(&'a mut self, offset: i64, max_bytes: usize, max_wait: Duration) -> PortFuture<'a, ReadBatches> {
         Box::pin(async move {
+            if self.topic_id.is_some() && self.current_topic().is_some_and(|topic| Some(topic) != self.topic_id) {
+                return Err(super::made_anew(&self.partition.topic));
+            }
             let mut fetched = self.fetch(offset, max_bytes).await?;
             if fetched.records.is_empty()
                 && !max_wait.is_zero()
@@ -82,6 +91,7 @@ impl PartitionReader for BrokerReader {
     }
 
     fn bounds<'a>(&'a mut self) -> PortFuture<'a, (i64, i64)> {
+        self.topic_id = self.current_topic();
         Box::pin(self.watermarks())
     }
 }
@@ -101,21 +111,26 @@ fn committed(offset: i64, fetched: &Fetched) -> Result<ReadBatches, String> {
         }
         read.next_offset = next;
         if !dropped && header.record_count > 0 {
-            read.batches.push(uncompressed(&view, &fetched.records)?);
+            read.batches.push(uncompressed(&view, &fetched.records));
         }
     }
     Ok(read)
 }
 
-/// The batch without compression; a view of `whole`, into which it points, where it has none.
-fn uncompressed(view: &BatchView<'_>, whole: &Bytes) -> Result<Bytes, String> {
+/// The batch without compression; a view of `whole`, into which it points, where it has none. A batch that cannot
+/// be decompressed is passed on as it is: its task puts it with the dead letters, and a reader that refused it
+/// would stand still before it for ever.
+fn uncompressed(view: &BatchView<'_>, whole: &Bytes) -> Bytes {
     if view.header().attributes.codec() == Ok(Codec::None) {
-        return Ok(whole.slice_ref(view.bytes()));
+        return whole.slice_ref(view.bytes());
     }
     match pelton_record::uncompressed_batch(view, DECOMPRESSED_MAX_BYTES) {
-        Ok(Cow::Borrowed(bytes)) => Ok(whole.slice_ref(bytes)),
-        Ok(Cow::Owned(bytes)) => Ok(bytes.into()),
-        Err(e) => Err(format!("the batch at offset {} cannot be decompressed: {e}", view.header().base_offset)),
+        Ok(Cow::Borrowed(bytes)) => whole.slice_ref(bytes),
+        Ok(Cow::Owned(bytes)) => bytes.into(),
+        Err(error) => {
+            tracing::warn!("the batch at offset {} cannot be decompressed: {error}", view.header().base_offset);
+            whole.slice_ref(view.bytes())
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::cluster::BrokerCluster;
 use bytes::Bytes;
 use pelton_api::ports::{Cluster, Partition, PartitionReader, PortError};
 use pelton_core::config::CoreConfig;
-use pelton_core::event::{Acks, AppendOrigin, IncomingBatch, PartitionReply, PartitionRequest};
+use pelton_core::event::{Acks, AppendOrigin, ClusterRequest, IncomingBatch, PartitionReply, PartitionRequest};
 use pelton_core::model::TopicPartition;
 use pelton_record::{BatchBuilder, BatchHeader, BatchView};
 use pelton_server::{Broker, ServerConfig};
@@ -262,5 +262,79 @@ async fn what_was_committed_outlives_a_broker_that_is_dropped() {
     stable(&mut *reader, end + 1).await;
     assert_eq!(values(&mut *reader, 0).await.0, ["kept", "after"]);
     assert_eq!(cluster.committed_offset("g", &source).await, Ok(Some(4)));
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offset_of_a_topic_that_was_made_anew_counts_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, cluster) = start(dir.path()).await;
+    cluster.ensure_topic("in", 1, &[]).await.unwrap();
+    let source = at("in", 0);
+    append(&broker, &source, &["a", "b", "c"]).await;
+    let (mut reader, mut writer) = (cluster.reader(source.clone()), cluster.writer("job"));
+    assert_eq!(reader.bounds().await, Ok((0, 3)));
+    writer.init().await.unwrap();
+    writer.commit("g", &[(source.clone(), 3)]).await.unwrap();
+    assert_eq!(cluster.committed_offset("g", &source).await, Ok(Some(3)));
+    let delete = ClusterRequest::DeleteTopics { topics: vec!["in".into()] };
+    super::ask_cluster(&broker, delete).await.unwrap();
+    while cluster.topic("in").await.unwrap().is_some() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    cluster.ensure_topic("in", 1, &[]).await.unwrap();
+    append(&broker, &source, &["d", "e", "f", "g"]).await;
+    assert_eq!(cluster.committed_offset("g", &source).await, Ok(None), "no record of the new topic is passed over");
+    let refused = reader.read(3, 1000, Duration::ZERO).await.unwrap_err();
+    assert!(refused.to_string().contains("made anew"), "{refused}");
+    let refused = writer.commit("g", &[(source.clone(), 4)]).await.unwrap_err();
+    assert!(refused.to_string().contains("made anew"), "{refused}");
+    assert_eq!(reader.bounds().await, Ok((0, 4)));
+    assert_eq!(values(&mut *reader, 0).await.0, ["d", "e", "f", "g"]);
+    writer.init().await.unwrap();
+    writer.commit("g", &[(source.clone(), 1)]).await.unwrap();
+    assert_eq!(cluster.committed_offset("g", &source).await, Ok(Some(1)));
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_described_with_the_largest_batch_that_it_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, cluster) = start(dir.path()).await;
+    let small = cluster.ensure_topic("small", 1, &[("max.message.bytes", "2000")]).await.unwrap();
+    assert_eq!(small.max_message_bytes, 2000);
+    let mut writer = cluster.writer("w");
+    for (value_len, fits) in [(1_900, true), (2_000, false)] {
+        writer.init().await.unwrap();
+        let sent = writer.send(&at("small", 0), batch(&["x".repeat(value_len).as_str()])).await;
+        assert_eq!(sent.is_ok() && writer.commit("g", &[]).await.is_ok(), fits, "{value_len}");
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_cannot_be_decompressed_is_passed_on_and_not_stood_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, cluster) = start(dir.path()).await;
+    cluster.ensure_topic("in", 1, &[]).await.unwrap();
+    let source = at("in", 0);
+    let mut bytes = batch(&["no gzip at all"]).to_vec();
+    bytes[22] |= 1;
+    pelton_record::recompute_crc(&mut bytes);
+    let incoming = IncomingBatch { header: BatchHeader::parse(&bytes).unwrap(), bytes: bytes.into() };
+    let request = PartitionRequest::Append {
+        batches: vec![incoming],
+        acks: Acks::All,
+        origin: AppendOrigin::Client,
+        transactional_id: None,
+    };
+    super::ask_partition(&broker, &TopicPartition::new("in", 0), request).await.unwrap();
+    append(&broker, &source, &["after"]).await;
+    let mut reader = cluster.reader(source);
+    let read = reader.read(0, 1 << 20, PATIENT).await.unwrap();
+    assert_eq!((read.batches.len(), read.next_offset), (2, 2));
+    assert!(
+        pelton_jobs::task::chunk::split(&read.batches[0], 0, pelton_jobs::task::chunk::CallLimits::NORMAL).is_err()
+    );
     broker.stop().await;
 }

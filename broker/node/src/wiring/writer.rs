@@ -18,7 +18,7 @@ use pelton_core::event::{
     CommitOffset, GroupReply, GroupRequest, InitializedProducer, OffsetCommit, TransactionReply, TransactionRequest,
     TransactionResult, TransactionalOffsetCommit,
 };
-use pelton_core::model::{OFFSETS_TOPIC, TopicPartition};
+use pelton_core::model::{OFFSETS_TOPIC, TopicId, TopicPartition};
 use pelton_core::refusal::Refusal;
 use pelton_server::Broker;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +39,8 @@ pub struct BrokerWriter {
     /// in one durable step instead of one for each; a partition that is then not written gets an idle marker.
     expected: BTreeSet<Partition>,
     appends: Appends,
+    /// The sources as they were at the first commit since the writer was initialised.
+    sources: BTreeMap<String, TopicId>,
     /// Why the open transaction cannot be committed any more.
     broken: Option<PortError>,
 }
@@ -57,6 +59,7 @@ impl BrokerWriter {
             sequences: BTreeMap::new(),
             enlisted: BTreeSet::new(),
             expected: BTreeSet::new(),
+            sources: BTreeMap::new(),
             broken: None,
         }
     }
@@ -84,6 +87,7 @@ impl BrokerWriter {
         self.sequences.clear();
         self.enlisted.clear();
         self.expected.clear();
+        self.sources.clear();
         self.broken = None;
         Ok(())
     }
@@ -184,6 +188,25 @@ impl BrokerWriter {
         }
     }
 
+    /// The offsets with the notes that say which creation of their topic they count in.
+    fn noted(&mut self, offsets: &[(Partition, i64)]) -> Result<Vec<CommitOffset>, PortError> {
+        let image = self.broker.image();
+        let mut noted = Vec::with_capacity(offsets.len());
+        for (partition, offset) in offsets {
+            let topic = image.topic(&partition.topic).ok_or_else(|| PortError::Unknown(partition.topic.clone()))?.id;
+            if *self.sources.entry(partition.topic.clone()).or_insert(topic) != topic {
+                return Err(super::made_anew(&partition.topic));
+            }
+            noted.push(CommitOffset {
+                partition: topic_partition(partition),
+                offset: *offset,
+                leader_epoch: None,
+                metadata: super::offset_note(topic).into(),
+            });
+        }
+        Ok(noted)
+    }
+
     async fn finish_commit(
         &mut self,
         group: &str,
@@ -193,6 +216,10 @@ impl BrokerWriter {
         if self.enlisted.is_empty() && offsets.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let offsets = match self.noted(offsets) {
+            Ok(offsets) => offsets,
+            Err(error) => return self.fail(error),
+        };
         let broker = self.broker.clone();
         let id = self.id.clone();
         let committing = async {
@@ -253,7 +280,7 @@ async fn commit_offsets(
     id: Arc<str>,
     producer: InitializedProducer,
     group: &str,
-    offsets: &[(Partition, i64)],
+    offsets: Vec<CommitOffset>,
 ) -> Result<(), Refusal> {
     let offsets_index = super::group_coordinator(broker, group).await?;
     persistently(async || {
@@ -267,12 +294,6 @@ async fn commit_offsets(
         ask_transaction(broker, index, request).await
     })
     .await?;
-    let offsets = offsets.iter().map(|(partition, offset)| CommitOffset {
-        partition: topic_partition(partition),
-        offset: *offset,
-        leader_epoch: None,
-        metadata: "".into(),
-    });
     let commit = TransactionalOffsetCommit {
         producer_id: producer.producer_id,
         producer_epoch: producer.producer_epoch,
@@ -284,7 +305,7 @@ async fn commit_offsets(
             generation: -1,
             member: "".into(),
             instance: None,
-            offsets: offsets.collect(),
+            offsets,
         },
     };
     let mut backoff = Backoff::new();

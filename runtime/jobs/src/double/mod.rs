@@ -77,6 +77,8 @@ pub struct Cluster {
     transactions: Vec<Outcome>,
     offsets: BTreeMap<(String, Partition), i64>,
     topics_made: u32,
+    /// `max.message.bytes` of the topics that have one.
+    pub largest: BTreeMap<String, usize>,
     /// Grows with everything that becomes visible.
     pub version: u64,
 }
@@ -97,7 +99,13 @@ impl Cluster {
 
     pub fn describe(&self, name: &str) -> Option<TopicDescription> {
         let (id, logs) = self.topics.get(name)?;
-        Some(TopicDescription { name: name.to_owned(), id: id.clone(), partitions: logs.len() as i32 })
+        let max_message_bytes = self.largest_batch(name);
+        let partitions = logs.len() as i32;
+        Some(TopicDescription { name: name.to_owned(), id: id.clone(), partitions, max_message_bytes })
+    }
+
+    fn largest_batch(&self, topic: &str) -> usize {
+        self.largest.get(topic).copied().unwrap_or(16 << 20)
     }
 
     fn log(&self, at: &Partition) -> Result<&Log, PortError> {
@@ -181,6 +189,9 @@ impl Cluster {
 
     pub fn send(&mut self, id: &str, epoch: u32, to: &Partition, batch: &[u8]) -> Result<(), PortError> {
         self.log(to)?;
+        if batch.len() > self.largest_batch(&to.topic) {
+            return Err(PortError::Fatal(format!("a batch for {} is too large", to.topic)));
+        }
         let open = self.writer(id, epoch)?.open;
         let transaction = open.unwrap_or_else(|| self.begin());
         let writer = self.writer(id, epoch)?;

@@ -288,7 +288,7 @@ impl Job {
             Condition::Changing { wanted } => *wanted,
             Condition::Stopped => false,
         };
-        JobReport { spec: self.spec.clone(), wanted, tasks: self.reports.iter().map(read).collect() }
+        JobReport { spec: self.spec.clone(), wanted, tasks: self.reports.iter().map(read).collect(), problem: None }
     }
 }
 

@@ -100,15 +100,23 @@ async fn dead_letter_target(spec: &JobSpec, partitions: i32, cluster: &dyn Clust
     Ok(Target { topic, partitions: found.partitions.max(1) })
 }
 
+/// What a repartition topic is made with: what lies there was committed by the step before and is read by nobody
+/// else, so nothing of it may go before the step behind has taken it in, however long the job is stopped. Nothing
+/// purges it after that yet.
+const REPARTITION: &[(&str, &str)] = &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+
+/// What a changelog is made with.
+const CHANGELOG: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+
 async fn make_topics(spec: &JobSpec, number: usize, partitions: i32, cluster: &dyn Cluster) -> Result<(), JobError> {
     let step = &spec.steps[number];
-    let mut topics: Vec<(String, &str)> = Vec::new();
+    let mut topics = Vec::new();
     if number > 0 {
-        topics.push((names::repartition_topic(&spec.name, &step.name), "delete"));
+        topics.push((names::repartition_topic(&spec.name, &step.name), REPARTITION));
     }
-    topics.extend(step.stores.iter().map(|store| (names::changelog_topic(&spec.name, &step.name, store), "compact")));
-    for (topic, cleanup) in topics {
-        let found = cluster.ensure_topic(&topic, partitions, &[("cleanup.policy", cleanup)]).await?;
+    topics.extend(step.stores.iter().map(|store| (names::changelog_topic(&spec.name, &step.name, store), CHANGELOG)));
+    for (topic, configs) in topics {
+        let found = cluster.ensure_topic(&topic, partitions, configs).await?;
         if found.partitions != partitions {
             let why = format!("internal topics of job `{}` have as many as its sources", spec.name);
             return Err(JobError::Partitions { topic, found: found.partitions, expected: partitions, why });

@@ -94,7 +94,10 @@ async fn a_chain_counts_across_partitions_and_sources() {
     let config = |topic: &str, key: &str| configs[topic].iter().find(|c| c.0 == key).map(|c| c.1.clone());
     assert_eq!(config("pelton-pv-second-repartition", "cleanup.policy").as_deref(), Some("delete"));
     assert_eq!(config("pelton-pv-second-views-changelog", "cleanup.policy").as_deref(), Some("compact"));
-    assert_eq!(config("pv-dead-letter", "max.message.bytes").as_deref(), Some("16777216"));
+    assert_eq!(config("pv-dead-letter", "max.message.bytes").as_deref(), Some("20971520"));
+    let repartition = "pelton-pv-second-repartition";
+    assert_eq!(config(repartition, "retention.ms").as_deref(), Some("-1"), "a stopped job loses nothing");
+    assert_eq!(config(repartition, "retention.bytes").as_deref(), Some("-1"));
     assert_eq!(configs.len(), 3);
 }
 

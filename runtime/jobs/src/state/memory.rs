@@ -26,6 +26,7 @@ struct TaskFiles {
     /// What each of the last applies replaced: (store, key, value) and (store, stamp).
     undo: VecDeque<Undo>,
     open: bool,
+    damaged: bool,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +77,11 @@ impl MemoryStores {
         self.lock().tasks.get(task).and_then(|files| files.now.stores.get(store).cloned()).unwrap_or_default()
     }
 
+    /// From now on every read of the task's stores fails as from a damaged file, until they are set aside.
+    pub fn damage(&self, task: &TaskId) {
+        self.lock().tasks.entry(task.clone()).or_default().damaged = true;
+    }
+
     /// How often stores were set aside.
     pub fn times_set_aside(&self) -> usize {
         self.lock().set_aside
@@ -120,6 +126,9 @@ impl StateStore for MemoryStore {
     fn get(&self, store: usize, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let name = self.name(store)?;
         let shared = self.shared.lock();
+        if shared.tasks.get(&self.task).is_some_and(|files| files.damaged) {
+            return Err(StoreError::Damaged("a block has another checksum".to_owned()));
+        }
         Ok(shared.tasks.get(&self.task).and_then(|f| f.now.stores.get(name)?.get(key).cloned()))
     }
 

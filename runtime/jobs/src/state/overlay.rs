@@ -108,22 +108,27 @@ impl CleanCache {
 /// The state of one task.
 pub struct TaskState {
     store: Box<dyn StateStore>,
-    store_count: usize,
+    /// Most bytes of one key and its value, by store.
+    entry_bytes: Vec<usize>,
     kept: Writes,
     call: Writes,
     call_fault: Option<Fault>,
+    damage: Option<StoreError>,
     clean: CleanCache,
 }
 
 impl TaskState {
-    /// The state over `store`, in which `store_count` stores are open.
-    pub fn new(store: Box<dyn StateStore>, store_count: usize) -> Self {
+    /// The state over `store`, with the most bytes that one key and its value may have in each of its stores;
+    /// past [`MAX_ENTRY_BYTES`] nothing is taken.
+    pub fn new(store: Box<dyn StateStore>, entry_bytes: Vec<usize>) -> Self {
+        let store_count = entry_bytes.len();
         Self {
             store,
-            store_count,
+            entry_bytes,
             kept: Writes::new(store_count),
             call: Writes::new(store_count),
             call_fault: None,
+            damage: None,
             clean: CleanCache::new(MAX_CLEAN_BYTES),
         }
     }
@@ -146,6 +151,11 @@ impl TaskState {
     /// What the guest did wrong with its state during the call, if it did, whatever it made of the error.
     pub fn call_fault(&self) -> Option<&Fault> {
         self.call_fault.as_ref()
+    }
+
+    /// What a read found wrong with the store's files, if it did: then no answer of the guest is to be believed.
+    pub fn damage(&self) -> Option<&StoreError> {
+        self.damage.as_ref()
     }
 
     /// Memory that the uncommitted writes take, the running call's included, in bytes.
@@ -191,10 +201,12 @@ impl TaskState {
     }
 
     fn check(&mut self, store: usize, entry_bytes: usize) -> Result<(), String> {
-        let fault = if store >= self.store_count {
-            Fault::Refused(format!("it used state store number {store}; the step has {}", self.store_count))
-        } else if entry_bytes > MAX_ENTRY_BYTES {
-            let detail = format!("a key and its value have {entry_bytes} bytes; {MAX_ENTRY_BYTES} are allowed");
+        let stores = self.entry_bytes.len();
+        let allowed = self.entry_bytes.get(store).copied().unwrap_or(0).min(MAX_ENTRY_BYTES);
+        let fault = if store >= stores {
+            Fault::Refused(format!("it used state store number {store}; the step has {stores}"))
+        } else if entry_bytes > allowed {
+            let detail = format!("a key and its value have {entry_bytes} bytes; {allowed} are allowed");
             Fault::Limit { limit: "state value", detail }
         } else if self.call.bytes + entry_bytes > MAX_CALL_BYTES {
             let detail = format!("one call wrote more than {MAX_CALL_BYTES} bytes of state");
@@ -218,7 +230,13 @@ impl StateAccess for TaskState {
         if let Some(value) = self.clean.get(&place) {
             return Ok(value);
         }
-        let value = self.store.get(store, key).map_err(|e| e.to_string())?;
+        let value = self.store.get(store, key).map_err(|error| {
+            let text = error.to_string();
+            if matches!(error, StoreError::Damaged(_)) {
+                self.damage.get_or_insert(error);
+            }
+            text
+        })?;
         self.clean.insert(place, value.clone());
         Ok(value)
     }

@@ -2,12 +2,22 @@
 //! header [`COMMIT_HEADER`] the number of the task's commit that wrote them, in decimal digits.
 
 use super::outbox::{Address, Outbox};
+use crate::state::overlay::MAX_ENTRY_BYTES;
 use bytes::Bytes;
 use pelton_api::store::Change;
-use pelton_record::{BatchError, BatchView, Header, Record};
+use pelton_record::{BatchError, BatchView, HEADER_LEN, Header, Record};
 
 /// Name of the header that carries the commit's number.
 pub const COMMIT_HEADER: &str = "pelton.commit";
+
+/// What a record of a changelog takes beyond key and value, at most: its batch's header, the record's own fields,
+/// and the header with the commit's number.
+const OVERHEAD_BYTES: usize = HEADER_LEN + 36 + 10 + COMMIT_HEADER.len() + 20;
+
+/// The largest key and value together that a changelog takes whose topic takes batches of `largest` bytes.
+pub fn largest_entry(largest: usize) -> usize {
+    MAX_ENTRY_BYTES.min(largest.saturating_sub(OVERHEAD_BYTES))
+}
 
 /// Adds `changes` to the outbox as commit number `commit`. The changelog of store 0 is topic `first_topic`.
 pub fn write(changes: &[Change], commit: u64, first_topic: usize, partition: i32, now_ms: i64, outbox: &mut Outbox) {
@@ -56,6 +66,18 @@ fn commit_of(record: &Record<'_>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_entry_fits_its_topic() {
+        for (largest, key_len) in [(500, 0), (500, 30), (100_000, 7), (1 << 20, 3)] {
+            let value = vec![1; largest_entry(largest) - key_len];
+            let change = Change { store: 0, key: vec![0; key_len].into(), value: Some(value.into()) };
+            let mut outbox = Outbox::new(vec!["log".into()]);
+            write(&[change], u64::MAX, 0, 0, i64::MAX, &mut outbox);
+            assert!(outbox.take()[0].1.len() <= largest);
+        }
+        assert_eq!((largest_entry(10), largest_entry(usize::MAX)), (0, MAX_ENTRY_BYTES));
+    }
 
     #[test]
     fn changes_are_read_as_they_were_written() {

@@ -5,7 +5,7 @@
 //! A piece keeps the offsets of its records.
 
 use bytes::Bytes;
-use pelton_record::{BatchBuilder, BatchError, BatchView, NO_EPOCH, patch_offset_and_epoch};
+use pelton_record::{BatchBuilder, BatchError, BatchView, Codec, NO_EPOCH, patch_offset_and_epoch};
 
 /// What one guest call may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,10 @@ pub fn split(batch: &Bytes, from: i64, limits: CallLimits) -> Result<Vec<Chunk>,
     let records = header.record_count as usize;
     if header.next_offset() <= from || records == 0 {
         return Ok(Vec::new());
+    }
+    // No guest is given compressed bytes; the reader leaves them to what it could not decompress.
+    if header.attributes.codec()? != Codec::None {
+        return Err(BatchError::CompressedBatch(header.attributes.codec()?));
     }
     let fits = records <= limits.records && (records == 1 || view.body().len() <= limits.bytes);
     if header.base_offset >= from && fits {
@@ -132,6 +136,14 @@ mod tests {
         assert_eq!(chunks.len(), 1);
         assert_eq!(chunks[0].batch.as_ptr(), batch.as_ptr());
         assert_eq!((chunks[0].records, chunks[0].next_offset), (3, 103));
+    }
+
+    #[test]
+    fn a_compressed_batch_is_no_input() {
+        let mut bytes = batch(100, &[0, 1], 0).to_vec();
+        bytes[22] |= 1;
+        let refused = split(&bytes.into(), 0, CallLimits::NORMAL);
+        assert_eq!(refused, Err(BatchError::CompressedBatch(Codec::Gzip)));
     }
 
     #[test]

@@ -126,8 +126,11 @@ impl Driver {
                 self.writer.init().await?;
                 Event::WriterReady
             }
-            Effect::LocateSources => Event::Located(self.locate().await?),
-            Effect::OpenStores => self.open_stores()?,
+            Effect::LocateSources => {
+                let starts = self.locate().await?;
+                Event::Located { starts, largest: self.largest().await? }
+            }
+            Effect::OpenStores { entry_bytes } => self.open_stores(entry_bytes)?,
             Effect::DescribeChangelogs => Event::ChangelogsDescribed(self.describe().await?),
             Effect::SetStoresAside => {
                 self.discard();
@@ -178,6 +181,17 @@ impl Driver {
         Ok(starts)
     }
 
+    async fn largest(&mut self) -> Result<Vec<usize>, TaskError> {
+        let mut topics = vec![&self.spec.output.topic, &self.spec.dead_letter.topic];
+        topics.extend(self.spec.changelogs.iter().map(|changelog| &changelog.topic));
+        let mut largest = Vec::with_capacity(topics.len());
+        for name in topics {
+            let topic = self.around.cluster.topic(name).await?;
+            largest.push(topic.ok_or_else(|| PortError::Unknown(name.clone()))?.max_message_bytes);
+        }
+        Ok(largest)
+    }
+
     async fn describe(&mut self) -> Result<Vec<ChangelogBounds>, TaskError> {
         let mut changelogs = Vec::with_capacity(self.spec.changelogs.len());
         for (changelog, reader) in self.spec.changelogs.iter().zip(&mut self.changelogs) {
@@ -189,11 +203,11 @@ impl Driver {
         Ok(changelogs)
     }
 
-    fn open_stores(&mut self) -> Result<Event, TaskError> {
+    fn open_stores(&mut self, entry_bytes: Vec<usize>) -> Result<Event, TaskError> {
         // What is open holds the lock on the files.
         self.state = None;
         let store = self.around.stores.open(&self.spec.id, &self.spec.stores)?;
-        let state = self.state.insert(Box::new(TaskState::new(store, self.spec.stores.len())));
+        let state = self.state.insert(Box::new(TaskState::new(store, entry_bytes)));
         Ok(Event::StoresOpened { stamps: state.stamps()?, estimated_keys: state.estimated_keys() })
     }
 
@@ -203,6 +217,9 @@ impl Driver {
         let (state, result) = instance.process(batch, state);
         let state = state.into_any().downcast::<TaskState>();
         let state = state.map_err(|_| Fault::Host("the engine gave back another state than it was lent".to_owned()))?;
+        if let Some(damage) = state.damage() {
+            return Err(damage.clone().into());
+        }
         let result: Result<Processed, Fault> = match state.call_fault() {
             Some(fault) => Err(fault.clone()),
             None => result,
@@ -236,7 +253,7 @@ fn missing(what: &str) -> TaskError {
 
 /// The state of a step that has no stores.
 fn stateless() -> Box<TaskState> {
-    Box::new(TaskState::new(Box::new(NoStore), 0))
+    Box::new(TaskState::new(Box::new(NoStore), Vec::new()))
 }
 
 struct NoStore;

@@ -19,6 +19,7 @@
 //! - Of the effects of one step at most one is answered by an event, and it stands last.
 
 use super::TaskSpec;
+use super::changelog;
 use super::chunk::Chunk;
 use super::outbox::Outbox;
 pub use super::restore::ChangelogBounds;
@@ -96,8 +97,14 @@ pub enum Event {
     Woken,
     /// Answers [`Effect::InitWriter`].
     WriterReady,
-    /// Answers [`Effect::LocateSources`], one entry for each source.
-    Located(Vec<SourceStart>),
+    /// Answers [`Effect::LocateSources`].
+    Located {
+        /// One entry for each source.
+        starts: Vec<SourceStart>,
+        /// The largest batch, in bytes, that the topics take that the task writes: output, dead letters, and
+        /// the changelog of each store.
+        largest: Vec<usize>,
+    },
     /// Answers [`Effect::OpenStores`].
     StoresOpened {
         /// Stamps by store.
@@ -141,10 +148,13 @@ pub enum Event {
 pub enum Effect {
     /// Fence earlier writers of the transactional id and settle what they left open.
     InitWriter,
-    /// Look up the committed offset and the bounds of each source.
+    /// Look up the committed offset and the bounds of each source, and what the topics take that are written.
     LocateSources,
     /// Close the stores if they are open, and open them.
-    OpenStores,
+    OpenStores {
+        /// Most bytes of one key and its value, by store.
+        entry_bytes: Vec<usize>,
+    },
     /// Look up identity and bounds of each changelog.
     DescribeChangelogs,
     /// Close the stores and move them out of the way.
@@ -260,6 +270,8 @@ struct Run {
     /// Number of the last commit that changed state.
     commit: u64,
     changelog_ids: Vec<String>,
+    /// Most bytes of one key and its value, by store.
+    entry_bytes: Vec<usize>,
     changes: Vec<Change>,
     stamps: Vec<Option<ChangelogStamp>>,
     restore: Restore,
@@ -278,6 +290,8 @@ pub struct Machine {
     spec: TaskSpec,
     phase: Phase,
     stopping: bool,
+    /// What was found wrong with the stores' files while they were in use: they are set aside at the next start.
+    damage: Option<String>,
     failures: u32,
     started_ms: u64,
     sticky: Sticky,
@@ -305,6 +319,7 @@ impl Machine {
             spec,
             phase: Phase::Created,
             stopping: false,
+            damage: None,
             failures: 0,
             started_ms: 0,
             sticky: Sticky::default(),
@@ -330,14 +345,14 @@ impl Machine {
             (Phase::Aborting, _) => self.finish(),
             (phase, Event::Failed(error)) => self.failed(now_ms, phase, error),
             (Phase::Fencing, Event::WriterReady) => self.go(Phase::Locating, Effect::LocateSources),
-            (Phase::Locating, Event::Located(starts)) => self.located(&starts),
+            (Phase::Locating, Event::Located { starts, largest }) => self.located(&starts, &largest),
             (Phase::Opening, Event::StoresOpened { stamps, estimated_keys }) => {
                 self.report.recovery.keys_kept = estimated_keys;
                 self.run.stamps = stamps;
                 self.go(Phase::Describing, Effect::DescribeChangelogs)
             }
             (Phase::Describing, Event::ChangelogsDescribed(changelogs)) => self.described(now_ms, changelogs),
-            (Phase::SettingAside, Event::SetAside) => self.go(Phase::Opening, Effect::OpenStores),
+            (Phase::SettingAside, Event::SetAside) => self.open_stores(),
             (Phase::RestoreReading { store, from }, Event::ChangelogRead(read)) => {
                 self.changelog_read(now_ms, store, from, &read)
             }
@@ -377,7 +392,12 @@ impl Machine {
         vec![Effect::Report(self.report.clone()), Effect::InitWriter]
     }
 
-    fn located(&mut self, starts: &[SourceStart]) -> Vec<Effect> {
+    fn open_stores(&mut self) -> Vec<Effect> {
+        let entry_bytes = self.run.entry_bytes.clone();
+        self.go(Phase::Opening, Effect::OpenStores { entry_bytes })
+    }
+
+    fn located(&mut self, starts: &[SourceStart], largest: &[usize]) -> Vec<Effect> {
         for (source, start) in self.spec.sources.iter().zip(starts) {
             let position = start.committed.unwrap_or(start.start);
             if position > start.end {
@@ -399,11 +419,30 @@ impl Machine {
             let text = "the cluster described another number of sources than the task has".to_owned();
             return self.restart_after(&TaskError::Inconsistent(text));
         }
+        let topics = topics(&self.spec);
+        if topics.len() != largest.len() {
+            let text = "the cluster described another number of topics than the task writes".to_owned();
+            return self.restart_after(&TaskError::Inconsistent(text));
+        }
+        let least = super::dead_letter::LEAST_MESSAGE_BYTES;
+        if largest[DEAD_LETTER] < least {
+            let (topic, found) = (&self.spec.dead_letter.topic, largest[DEAD_LETTER]);
+            let text = format!(
+                "the dead-letter topic {topic} takes {found} bytes at a time, and a dead letter needs {least}; make it                  with a larger max.message.bytes"
+            );
+            return self.restart_after(&TaskError::Inconsistent(text));
+        }
+        self.run.outbox = Outbox::limited(topics, largest);
+        self.run.entry_bytes =
+            largest[FIRST_CHANGELOG..].iter().map(|bytes| changelog::largest_entry(*bytes)).collect();
         self.report.lag = self.run.lag();
         if self.spec.stores.is_empty() {
             return self.go(Phase::Instantiating, Effect::NewInstance);
         }
-        self.go(Phase::Opening, Effect::OpenStores)
+        match self.damage.take() {
+            Some(reason) => self.set_aside(reason),
+            None => self.open_stores(),
+        }
     }
 
     fn described(&mut self, now_ms: u64, changelogs: Vec<ChangelogBounds>) -> Vec<Effect> {
@@ -448,7 +487,7 @@ impl Machine {
             let text = format!("{}-{} gave nothing at offset {from}", changelog.topic, changelog.index);
             return self.restart_after(&TaskError::Port(PortError::Retriable(text)));
         }
-        match super::changelog::read(&read.batches, from, store) {
+        match changelog::read(&read.batches, from, store) {
             Ok(entries) => {
                 let stamp = self.run.restore.advance(store, &entries, read.next_offset);
                 if entries.is_empty() {
@@ -474,6 +513,11 @@ impl Machine {
                 self.next(now_ms)
             }
             (Phase::Opening, TaskError::Store(StoreError::Damaged(_))) => self.set_aside(error.to_string()),
+            // Only a start may set stores aside: by then what the open transaction holds is settled.
+            (_, TaskError::Store(StoreError::Damaged(_))) => {
+                self.damage = Some(error.to_string());
+                self.restart_after(&error)
+            }
             _ => self.restart_after(&error),
         }
     }
@@ -504,8 +548,6 @@ impl Machine {
 
 impl Run {
     fn new(spec: &TaskSpec) -> Self {
-        let mut topics = vec![spec.output.topic.clone(), spec.dead_letter.topic.clone()];
-        topics.extend(spec.changelogs.iter().map(|changelog| changelog.topic.clone()));
         Self {
             positions: Vec::new(),
             committed: Vec::new(),
@@ -514,7 +556,7 @@ impl Run {
             queue: VecDeque::new(),
             source: 0,
             read_end: 0,
-            outbox: Outbox::new(topics),
+            outbox: Outbox::new(topics(spec)),
             open_since_ms: None,
             pending_state_bytes: 0,
             sent_bytes: 0,
@@ -522,6 +564,7 @@ impl Run {
             timeouts: 0,
             commit: 0,
             changelog_ids: Vec::new(),
+            entry_bytes: Vec::new(),
             changes: Vec::new(),
             restore: Restore::default(),
             stamps: Vec::new(),
@@ -532,6 +575,13 @@ impl Run {
         let done = if self.open_since_ms.is_some() { &self.committed } else { &self.positions };
         self.ends.iter().zip(done).map(|(end, done)| (end - done).max(0)).sum()
     }
+}
+
+/// The topics that a task writes, by number.
+fn topics(spec: &TaskSpec) -> Vec<String> {
+    let mut topics = vec![spec.output.topic.clone(), spec.dead_letter.topic.clone()];
+    topics.extend(spec.changelogs.iter().map(|changelog| changelog.topic.clone()));
+    topics
 }
 
 fn lost_to_retention(source: &Partition, asked: i64, start: i64) -> String {

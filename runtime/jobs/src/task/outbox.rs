@@ -1,11 +1,11 @@
 //! What a task is about to send: records gathered into one batch for each partition.
 //!
-//! Bounds: a batch is closed before it grows past [`MAX_BATCH_BYTES`] (a record that is larger travels
-//! alone), and the machine empties the outbox when [`Outbox::bytes`] has grown past its cap.
+//! Bounds: a batch is closed before it grows past [`MAX_BATCH_BYTES`] or what its topic takes (a record that
+//! is larger travels alone), and the machine empties the outbox when [`Outbox::bytes`] has grown past its cap.
 
 use bytes::Bytes;
 use pelton_api::ports::Partition;
-use pelton_record::{BatchBuilder, Header, Record};
+use pelton_record::{BatchBuilder, HEADER_LEN, Header, Record};
 use std::collections::BTreeMap;
 
 /// Largest batch of several records, in bytes. Below the smallest usual `max.message.bytes`.
@@ -27,6 +27,8 @@ pub struct Address {
 #[derive(Debug)]
 pub struct Outbox {
     topics: Vec<String>,
+    /// The largest batch that each topic takes, in bytes.
+    largest: Vec<usize>,
     open: BTreeMap<Address, BatchBuilder>,
     closed: Vec<(Partition, Bytes)>,
     closed_bytes: usize,
@@ -34,9 +36,22 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox for `topics`.
+    /// An empty outbox for `topics`, which take batches of any size.
     pub fn new(topics: Vec<String>) -> Self {
-        Self { topics, open: BTreeMap::new(), closed: Vec::new(), closed_bytes: 0, open_bytes: 0 }
+        let largest = vec![usize::MAX; topics.len()];
+        Self { topics, largest, open: BTreeMap::new(), closed: Vec::new(), closed_bytes: 0, open_bytes: 0 }
+    }
+
+    /// The same, for topics that take batches of at most so many bytes each (`max.message.bytes`).
+    pub fn limited(topics: Vec<String>, largest: &[usize]) -> Self {
+        let mut outbox = Self::new(topics);
+        outbox.largest.iter_mut().zip(largest).for_each(|(held, largest)| *held = *largest);
+        outbox
+    }
+
+    /// The largest batch that topic number `topic` takes, in bytes.
+    pub fn largest(&self, topic: usize) -> usize {
+        self.largest[topic]
     }
 
     /// Adds a record with the headers of `record`.
@@ -63,7 +78,8 @@ impl Outbox {
     }
 
     fn write(&mut self, to: Address, timestamp: i64, len: usize, push: impl FnOnce(&mut BatchBuilder)) {
-        if self.open.get(&to).is_some_and(|batch| batch.len_bytes() + len > MAX_BATCH_BYTES) {
+        let cap = MAX_BATCH_BYTES.min(self.largest[to.topic]);
+        if self.open.get(&to).is_some_and(|batch| batch.len_bytes() + len > cap) {
             self.close(to);
         }
         let batch = self.open.entry(to).or_insert_with(|| BatchBuilder::new(timestamp));
@@ -92,6 +108,17 @@ impl Outbox {
         self.closed_bytes = 0;
         std::mem::take(&mut self.closed)
     }
+}
+
+/// The size of the batch that holds `record` alone, when that is more than `largest`: then its topic refuses it.
+pub fn too_large(record: &Record<'_>, largest: usize) -> Option<usize> {
+    let headers = record.encoded_headers();
+    if HEADER_LEN + record_len(record.key, record.value) + headers.len() <= largest {
+        return None;
+    }
+    let mut alone = BatchBuilder::new(0);
+    alone.push_raw_headers(0, record.key, record.value, record.header_count(), headers);
+    Some(alone.len_bytes()).filter(|len| *len > largest)
 }
 
 fn record_len(key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
@@ -128,5 +155,32 @@ mod tests {
             assert_eq!(keys, (0..20).filter(|n| i32::from(n % 2) == partition).collect::<Vec<u8>>());
         }
         assert_eq!(sent.iter().filter(|(to, _)| to.topic == "a").count(), 1);
+    }
+
+    #[test]
+    fn batches_stay_below_what_their_topic_takes() {
+        let mut outbox = Outbox::limited(vec!["small".into(), "large".into()], &[1_000, usize::MAX]);
+        for n in 0..50u8 {
+            for topic in 0..2 {
+                outbox.push(Address { topic, partition: 0 }, 5, Some(&[n]), Some(&[7; 100]), &[]);
+            }
+        }
+        let sent = outbox.take();
+        let small: Vec<_> = sent.iter().filter(|(to, _)| to.topic == "small").collect();
+        assert!(small.len() > 5 && small.iter().all(|(_, batch)| batch.len() <= 1_000));
+        assert_eq!(sent.len() - small.len(), 1);
+    }
+
+    #[test]
+    fn a_record_fits_to_the_byte() {
+        for value_len in [0, 10, 70, 200, 20_000] {
+            let mut batch = BatchBuilder::new(9);
+            let header = Header { key: "h", value: Some(b"v") };
+            batch.push(9, Some(b"key"), Some(&vec![1; value_len]), &[header]);
+            let batch = batch.into_bytes();
+            let record = BatchView::parse(&batch).unwrap().records().unwrap().next().unwrap().unwrap();
+            assert_eq!(too_large(&record, batch.len()), None);
+            assert_eq!(too_large(&record, batch.len() - 1), Some(batch.len()));
+        }
     }
 }

@@ -54,35 +54,52 @@ fn an_unknown_plugin_is_named_with_the_latest_of_its_name() {
 }
 
 #[test]
-fn damaged_entries_are_named() {
+fn damaged_entries_are_named_and_cost_no_other_plugin() {
     let dir = tempfile::tempdir().unwrap();
     let registry = Registry::open(dir.path()).unwrap();
     let manifest = add(&registry, "a@1", b"one").unwrap();
+    add(&registry, "good@1", b"good").unwrap();
     let (bytes, text) = (bytes_path(dir.path(), &manifest.digest), dir.path().join("a@1.json"));
-    let damage = |path: &Path| match Registry::open(dir.path()) {
-        Err(RegistryError::Damaged { path: found, reason }) => {
-            assert_eq!(found, path, "{reason}");
-            reason
+    let damage = |path: &Path| {
+        let opened = Registry::open(dir.path()).expect("one damaged entry does not stop the others");
+        assert_eq!(opened.bytes(&plugin("good@1")).unwrap(), b"good");
+        let named = opened.damaged();
+        assert_eq!(named.len(), 1, "{named:?}");
+        assert!(named[0].contains(&path.display().to_string()), "{named:?}");
+        match opened.bytes(&plugin("a@1")) {
+            Err(RegistryError::Damaged { path: found, reason }) => {
+                assert_eq!(found, path, "{reason}");
+                reason
+            }
+            other => panic!("the damage was not seen: {other:?}"),
         }
-        other => panic!("the damage was not seen: {other:?}"),
+    };
+    let whole = fs::read(&text).unwrap();
+    let mend = |registry: &Registry| {
+        add(registry, "a@1", b"one").expect("the same upload mends it");
+        assert_eq!(registry.bytes(&plugin("a@1")).unwrap(), b"one");
+        assert_eq!(registry.damaged(), [""; 0]);
+        assert_eq!(Registry::open(dir.path()).unwrap().list().len(), 2);
     };
     fs::write(&bytes, b"0ne").unwrap();
-    let opened = Registry::open(dir.path()).expect("contents are checked when they are asked for");
+    let opened = Registry::open(dir.path()).unwrap();
     assert!(matches!(opened.bytes(&plugin("a@1")), Err(RegistryError::Damaged { path, .. }) if path == bytes));
-    add(&opened, "a@1", b"one").expect("the same upload mends it");
-    assert_eq!(opened.bytes(&plugin("a@1")).unwrap(), b"one");
+    mend(&opened);
     fs::write(&bytes, b"on").unwrap();
     assert!(damage(&bytes).contains("2 bytes"));
     fs::remove_file(&bytes).unwrap();
     assert!(damage(&bytes).contains("a@1"));
-    fs::write(&bytes, b"one").unwrap();
-    let whole = fs::read(&text).unwrap();
+    mend(&Registry::open(dir.path()).unwrap());
     for end in 0..whole.len() {
         fs::write(&text, &whole[..end]).unwrap();
         damage(&text);
     }
+    mend(&Registry::open(dir.path()).unwrap());
     fs::write(&text, String::from_utf8(whole).unwrap().replace("a@1", "b@1")).unwrap();
     assert!(damage(&text).contains("b@1"));
+    fs::remove_file(&text).unwrap();
+    fs::create_dir(&text).unwrap();
+    damage(&text);
 }
 
 #[test]

@@ -95,6 +95,27 @@ fn a_damaged_store_says_so() {
 }
 
 #[test]
+fn a_store_that_lost_a_file_is_damaged_and_not_tried_again_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = stores(dir.path());
+    drop(stores.open(&task(), &names(&["a"])).unwrap());
+    let place = stores.dir(&task()).unwrap();
+    for entry in fs::read_dir(&place).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_string_lossy().starts_with("MANIFEST-") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let error = stores.open(&task(), &names(&["a"])).err().expect("its manifest is gone");
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    stores.set_aside(&task()).unwrap();
+    fs::write(&place, "no directory").unwrap();
+    let error = stores.open(&task(), &names(&["a"])).err().expect("a file is no store");
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    stores.set_aside(&task()).unwrap();
+    stores.open(&task(), &names(&["a"])).unwrap();
+}
+
+#[test]
 fn an_unreadable_stamp_is_damage() {
     let root = tempfile::tempdir().unwrap();
     let stores = stores(root.path());

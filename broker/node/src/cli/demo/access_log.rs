@@ -102,9 +102,16 @@ fn without_authority(target: &[u8]) -> Option<&[u8]> {
     scheme.then(|| &rest[end..])
 }
 
+/// The plugin's own rule, as source: neither room depends on the other.
+#[cfg(test)]
+#[path = "../../../../../plugins/pv-count/src/access_log.rs"]
+mod plugin;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::rngs::Xoshiro256PlusPlus;
+    use rand::{RngExt, SeedableRng};
 
     #[test]
     fn paths_are_found_and_other_lines_are_not() {
@@ -140,6 +147,50 @@ mod tests {
         let account = Account::of(text.as_bytes()).unwrap();
         assert_eq!((account.lines, account.bad_lines, account.views.values().sum::<u64>()), (5, 2, 3));
         assert_eq!(account.views[&b"/a"[..]], 2);
+    }
+
+    /// A line of odd pieces, or a usual one with some of its bytes changed, taken out or put in.
+    fn odd_line(rng: &mut Xoshiro256PlusPlus) -> Vec<u8> {
+        const PIECES: &[&str] = &[
+            "\"", "\"", "\"\"", "\\", "\\\"", " ", " ", "\t", "\r", "GET", "get", "G(T", "-", "*", "/", "/a", "//",
+            "?", "#", ":", "://", "http://", "1x://h", "h:443", "HTTP/1.1", "HTTP/", "HTT", "word", "\u{fc}", "\u{0}",
+            "\u{b}", "\u{c}", "[", "x=1",
+        ];
+        if rng.random_bool(0.5) {
+            let count = rng.random_range(0..14);
+            return (0..count).flat_map(|_| PIECES[rng.random_range(0..PIECES.len())].bytes()).collect();
+        }
+        let usual: [&[u8]; 4] = [
+            br#"h - - [t] "GET /a/b?x=1#y HTTP/1.1" 200 7 "http://r/" "agent (x)""#,
+            br#"h - "" [t] "POST http://h:1/p?q HTTP/2" 200 7"#,
+            br#"h - - [t] "GET /say\"hi\" HTTP/1.1" 200 7"#,
+            br#"h - - [t] "CONNECT h:443 HTTP/1.1" 200 7"#,
+        ];
+        let mut line = usual[rng.random_range(0..usual.len())].to_vec();
+        for _ in 0..rng.random_range(0..5) {
+            let at = rng.random_range(0..line.len());
+            let byte = if rng.random_bool(0.5) { br#"" \?#:/*-"#[rng.random_range(0..9)] } else { rng.random() };
+            match rng.random_range(0..4) {
+                0 => line[at] = byte,
+                1 => line.insert(at, byte),
+                2 if line.len() > 1 => drop(line.remove(at)),
+                _ => line.truncate(at + 1),
+            }
+        }
+        line
+    }
+
+    #[test]
+    fn the_account_and_the_plugin_agree_on_every_line() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+        let mut views = 0;
+        for _ in 0..200_000 {
+            let line = odd_line(&mut rng);
+            let found = viewed_path(&line);
+            assert_eq!(found, plugin::path(&line).ok(), "{:?}", String::from_utf8_lossy(&line));
+            views += usize::from(found.is_some());
+        }
+        assert!((20_000..180_000).contains(&views), "{views} of the lines are page views");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod broker;
 mod feed;
 mod generate;
 mod kills;
+mod letters;
 mod observe;
 mod report;
 mod run;
@@ -33,7 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// end it prints what came of every line, and ends with status 1 if a page view was lost or counted twice.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// The access log to count; without it one is generated.
+    /// The access log to count, `-` for standard input; without it one is generated.
     #[arg(long, short, value_name = "FILE")]
     input: Option<PathBuf>,
     /// How many lines are generated when no input is given.
@@ -129,6 +130,9 @@ impl Demo {
         let input = self.source(directory.path())?;
         output::note("reading the input once, for an account that the job's counts are held against");
         let account = Account::of(input.open()?)?;
+        if account.lines > 0 && account.views.is_empty() {
+            output::note("no line of the input is one of an access log; is it compressed, or in another format?");
+        }
         let mut broker = ChildBroker::start(directory.path())?;
         let plan = kills::plan(self.seed, self.kills, account.lines);
         let run = run::Run { broker: &mut broker, stopped, partitions: self.partitions, plan: &plan };
@@ -149,6 +153,12 @@ impl Demo {
         let Some(path) = &self.input else {
             return Ok(Input::Generated { seed: self.seed, lines: self.lines });
         };
+        let copy = directory.join("input");
+        if path.as_os_str() == "-" {
+            std::io::copy(&mut std::io::stdin().lock(), &mut File::create(&copy)?)
+                .context("cannot read standard input")?;
+            return Ok(Input::File(copy));
+        }
         let named = || format!("cannot read the input {}", path.display());
         let metadata = std::fs::metadata(path).with_context(named)?;
         if metadata.is_dir() {
@@ -157,7 +167,6 @@ impl Demo {
         if metadata.is_file() {
             return Ok(Input::File(path.clone()));
         }
-        let copy = directory.join("input");
         let mut from = File::open(path).with_context(named)?;
         std::io::copy(&mut from, &mut File::create(&copy)?).with_context(named)?;
         Ok(Input::File(copy))

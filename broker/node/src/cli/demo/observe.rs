@@ -3,12 +3,13 @@
 //! Every count of a path must be one above the count before it: a repeat is a view counted twice, a gap is a view
 //! lost, whatever the last count says.
 
+use super::letters::{Letter, Letters};
 use crate::cli::connect;
 use crate::cli::consume::is_passing;
 use anyhow::bail;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,8 +33,8 @@ pub struct Observed {
     pub gaps: u64,
     /// Records without a path and a number.
     pub unreadable: u64,
-    /// Records of the dead-letter topic.
-    pub dead_letters: u64,
+    /// What the dead-letter topic holds.
+    pub letters: Letters,
 }
 
 impl Observed {
@@ -178,7 +179,7 @@ impl Reader {
             }
         }
         read_to_the_end(&mut self.output, state, |m| self.observed.count(m.key(), m.payload()))?;
-        read_to_the_end(&mut self.dead_letters, state, |_| self.observed.dead_letters += 1)?;
+        read_to_the_end(&mut self.dead_letters, state, |m| self.observed.letters.add(&letter(m)))?;
         self.publish_top(state);
         Ok(self.observed)
     }
@@ -195,17 +196,31 @@ impl Reader {
         }
         for _ in 0..1000 {
             match self.dead_letters.poll(Duration::ZERO)? {
-                Polled::Record(_) => self.observed.dead_letters += 1,
+                Polled::Record(message) => self.observed.letters.add(&letter(&message)),
                 Polled::Nothing => break,
                 Polled::End(_) => {}
             }
         }
-        state.handled.store(self.observed.outputs + self.observed.dead_letters, Ordering::Release);
+        state.handled.store(self.observed.outputs + self.observed.letters.total, Ordering::Release);
         Ok(())
     }
 
     fn publish_top(&self, state: &ObserverState) {
         *state.top.lock().unwrap_or_else(PoisonError::into_inner) = self.observed.top(10);
+    }
+}
+
+fn letter<'a>(message: &'a BorrowedMessage<'_>) -> Letter<'a> {
+    let header = |name: &str| {
+        let headers = message.headers()?;
+        let value = headers.iter().find(|header| header.key == name)?.value?;
+        std::str::from_utf8(value).ok()
+    };
+    Letter {
+        step: header("pelton.step").unwrap_or_default(),
+        reason: header("pelton.reason").unwrap_or("no reason is given"),
+        key: message.key(),
+        value: message.payload().unwrap_or_default(),
     }
 }
 

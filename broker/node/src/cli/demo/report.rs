@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Reasons of dead letters that are printed.
+const REASONS: usize = 5;
+
 /// One kill, survived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Recovery {
@@ -37,6 +40,10 @@ pub struct Report {
     pub paths: usize,
     /// Lines in the dead-letter topic.
     pub dead_letters: u64,
+    /// How often each reason stands there.
+    pub reasons: BTreeMap<String, u64>,
+    /// Page views among them: lines, or paths, that are larger than the platform takes.
+    pub refused: u64,
     /// Lines of the input that are no page view, by the demo's own account.
     pub bad_lines: u64,
     /// Page views and dead letters that are missing.
@@ -62,18 +69,24 @@ impl Report {
             doubled += found.saturating_sub(expected);
         };
         for (path, expected) in &account.views {
-            compare(*expected, observed.counts.get(path).copied().unwrap_or(0));
+            let refused = observed.letters.refused.get(path).copied().unwrap_or(0);
+            compare(*expected, refused + observed.counts.get(path).copied().unwrap_or(0));
         }
         for (path, found) in observed.counts.iter().filter(|(path, _)| !account.views.contains_key(*path)) {
             tracing::debug!(path = %String::from_utf8_lossy(path), "a path that the input does not have");
             compare(0, *found);
         }
-        compare(account.bad_lines, observed.dead_letters);
+        for (_, refused) in observed.letters.refused.iter().filter(|(path, _)| !account.views.contains_key(*path)) {
+            compare(0, *refused);
+        }
+        compare(account.bad_lines, observed.letters.bad_lines);
         Self {
             lines_in: account.lines,
             views: observed.counts.values().sum(),
             paths: observed.counts.len(),
-            dead_letters: observed.dead_letters,
+            dead_letters: observed.letters.total,
+            reasons: observed.letters.reasons.clone(),
+            refused: observed.letters.refusals(),
             bad_lines: account.bad_lines,
             lost,
             doubled,
@@ -96,6 +109,14 @@ impl Report {
         number("views counted", self.views);
         number("paths", self.paths as u64);
         number("dead letters", self.dead_letters);
+        let mut reasons: Vec<(&String, &u64)> = self.reasons.iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        for (reason, count) in reasons.into_iter().take(REASONS) {
+            output::line(&format!("  {:>11}  {}", output::grouped(*count), output::shortened(reason, 200)));
+        }
+        if self.refused > 0 {
+            number("views refused", self.refused);
+        }
         number("lost", self.lost);
         number("doubled", self.doubled);
         if self.unreadable > 0 {
@@ -105,7 +126,7 @@ impl Report {
         for (at, recovery) in self.recoveries.iter().enumerate() {
             output::line(&format!(
                 "  recovery {:<8} {:>11} (killed at {} lines fed, {} counted; replayed {} changelog records, at most {} \
-                 commit a task)",
+                 commit of a task)",
                 at + 1,
                 output::seconds(Duration::from_millis(recovery.recovery_ms)),
                 output::grouped(recovery.lines_fed),
@@ -116,7 +137,11 @@ impl Report {
         }
         output::line(&format!("{:<20}{:>14}", "time", output::seconds(Duration::from_millis(self.elapsed_ms))));
         output::line(&format!("sha256 {}", self.sha256));
-        output::line(if self.is_sound() { "every page view was counted exactly once" } else { "NOT exactly once" });
+        output::line(match (self.is_sound(), self.refused) {
+            (false, _) => "NOT exactly once",
+            (true, 0) => "every page view was counted exactly once",
+            (true, _) => "every page view was counted exactly once, or refused for its size: a dead letter says why",
+        });
     }
 }
 
@@ -133,6 +158,7 @@ pub fn digest(counts: &BTreeMap<Vec<u8>, u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::demo::letters::Letters;
 
     fn account(views: &[(&str, u64)], bad_lines: u64) -> Account {
         let views: BTreeMap<_, _> = views.iter().map(|(path, count)| (path.as_bytes().to_vec(), *count)).collect();
@@ -140,7 +166,8 @@ mod tests {
     }
 
     fn observed(counts: &[(&str, u64)], dead_letters: u64) -> Observed {
-        Observed { counts: account(counts, 0).views, dead_letters, ..Observed::default() }
+        let letters = Letters { total: dead_letters, bad_lines: dead_letters, ..Letters::default() };
+        Observed { counts: account(counts, 0).views, letters, ..Observed::default() }
     }
 
     fn verdict(account: &Account, observed: &Observed) -> (u64, u64, bool) {
@@ -164,6 +191,20 @@ mod tests {
         assert_eq!(verdict(&account(&[("/a", 2)], 0), &repeated), (0, 1, false));
         let skipped = Observed { gaps: 1, ..observed(&[("/a", 2)], 0) };
         assert_eq!(verdict(&account(&[("/a", 2)], 0), &skipped), (1, 0, false));
+    }
+
+    #[test]
+    fn a_refused_view_is_neither_lost_nor_doubled_and_only_once() {
+        let refused = |counts: &[(&str, u64)], path: &str, many: u64| {
+            let mut observed = observed(counts, 0);
+            observed.letters.refused.insert(path.as_bytes().to_vec(), many);
+            observed
+        };
+        assert_eq!(verdict(&account(&[("/long", 2)], 0), &refused(&[], "/long", 2)), (0, 0, true));
+        assert_eq!(verdict(&account(&[("/long", 2)], 0), &refused(&[("/long", 1)], "/long", 1)), (0, 0, true));
+        assert_eq!(verdict(&account(&[("/long", 2)], 0), &refused(&[], "/long", 1)), (1, 0, false));
+        assert_eq!(verdict(&account(&[("/long", 2)], 0), &refused(&[("/long", 2)], "/long", 1)), (0, 1, false));
+        assert_eq!(verdict(&account(&[], 0), &refused(&[], "/long", 1)), (0, 1, false));
     }
 
     #[test]

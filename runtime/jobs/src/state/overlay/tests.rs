@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 fn open(stores: &MemoryStores) -> TaskState {
     let task = TaskId { job: "j".into(), step: "s".into(), partition: 0 };
-    TaskState::new(stores.open(&task, &["a".into(), "b".into()]).unwrap(), 2)
+    TaskState::new(stores.open(&task, &["a".into(), "b".into()]).unwrap(), vec![MAX_ENTRY_BYTES; 2])
 }
 
 #[derive(Debug, Clone)]

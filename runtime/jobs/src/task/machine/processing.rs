@@ -5,7 +5,7 @@
 //! letters with the fault as its reason.
 
 use super::super::chunk::{CallLimits, Chunk, split};
-use super::super::outbox::Address;
+use super::super::outbox::{Address, too_large};
 use super::super::{changelog, dead_letter};
 use super::{
     DEAD_LETTER, Effect, FIRST_CHANGELOG, IDLE_ROUND_MS, IDLE_WAIT_MS, MAX_PENDING_OUTPUT_BYTES,
@@ -129,7 +129,8 @@ impl Machine {
         };
         // Checked as a whole before any of it is taken over, so that a fault leaves no trace.
         let checked = result.and_then(|processed| {
-            let records_out = check_output(&processed.output)?;
+            let largest = self.run.outbox.largest(OUTPUT);
+            let records_out = check_output(&processed.output, &self.spec.output.topic, largest)?;
             let rejected = check_rejections(&chunk.batch, &processed.rejected)?;
             Ok((processed, records_out, rejected))
         });
@@ -327,8 +328,9 @@ fn unreadable(batch: &Bytes, reason: &str) -> Piece {
     }
 }
 
-/// Counts the records of an output, all of which must be readable.
-fn check_output(output: &Bytes) -> Result<u64, Fault> {
+/// Counts the records of an output, all of which must be readable, and fit into batches that `topic` takes. An
+/// append that is refused for its size would be refused again at every try.
+fn check_output(output: &Bytes, topic: &str, largest: usize) -> Result<u64, Fault> {
     if output.is_empty() {
         return Ok(0);
     }
@@ -343,7 +345,11 @@ fn check_output(output: &Bytes) -> Result<u64, Fault> {
     }
     let mut records = 0;
     for record in view.records().map_err(malformed)? {
-        record.map_err(malformed)?;
+        if let Some(len) = too_large(&record.map_err(malformed)?, largest) {
+            let detail =
+                format!("it makes a batch of {len} bytes, and topic {topic} takes {largest} (max.message.bytes)");
+            return Err(Fault::Limit { limit: "output record", detail });
+        }
         records += 1;
     }
     Ok(records)

@@ -125,13 +125,15 @@ impl Process {
                     let (start, end) = cluster.bounds(source)?;
                     Ok(SourceStart { committed: cluster.committed_offset(&self.spec.group, source), start, end })
                 };
-                Event::Located(self.spec.sources.iter().map(locate).collect::<Result<_, PortError>>()?)
+                let starts = self.spec.sources.iter().map(locate).collect::<Result<_, PortError>>()?;
+                let largest = |topic: String| cluster.describe(&topic).unwrap().max_message_bytes;
+                Event::Located { starts, largest: topics(&self.spec).into_iter().map(largest).collect() }
             }
-            Effect::OpenStores => {
+            Effect::OpenStores { entry_bytes } => {
                 asked("open");
                 self.state = None;
                 let store = self.stores.open(&self.spec.id, &self.spec.stores)?;
-                let state = self.state.insert(Box::new(TaskState::new(store, self.spec.stores.len())));
+                let state = self.state.insert(Box::new(TaskState::new(store, entry_bytes)));
                 Event::StoresOpened { stamps: state.stamps()?, estimated_keys: state.estimated_keys() }
             }
             Effect::DescribeChangelogs => {
@@ -174,6 +176,9 @@ impl Process {
                 let state = self.state.take().expect("the stores are open");
                 let (state, result) = self.instance.as_mut().unwrap().process(&batch, state);
                 let state = state.into_any().downcast::<TaskState>().unwrap();
+                if let Some(damage) = state.damage().cloned() {
+                    return Err(damage.into());
+                }
                 let result = state.call_fault().cloned().map_or(result, Err);
                 let pending_bytes = state.pending_bytes();
                 self.state = Some(state);

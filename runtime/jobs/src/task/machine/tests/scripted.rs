@@ -322,3 +322,106 @@ fn much_uncommitted_state_commits_early() {
     process.think(world.now_ms);
     assert!(matches!(process.waiting.front(), Some(Effect::TakeChanges)));
 }
+
+#[test]
+fn an_output_that_its_topic_cannot_take_is_a_dead_letter_and_its_neighbours_are_not() {
+    let mut world = World::new();
+    world.cluster.largest.insert("out".into(), 400);
+    let (source, long) = (world.spec.sources[0].clone(), "k".repeat(400));
+    let records = [(Some("a"), "view"), (Some(long.as_str()), "view"), (Some("a"), "view")];
+    world.cluster.produce(&source, &records, true);
+    let mut process = world.process();
+    world.settle(&mut process);
+    assert_eq!(world.counts(), ["1", "2"]);
+    let dead = world.cluster.committed_records(&at("dead", 0));
+    assert_eq!(dead.len(), 1);
+    assert_eq!((dead[0].text().0, dead[0].header("pelton.offset").unwrap()), (long.clone(), "1".to_owned()));
+    let reason = dead[0].header("pelton.reason").unwrap();
+    assert!(reason.contains("topic out takes 400") && reason.contains("max.message.bytes"), "{reason}");
+    assert!(!world.disk.contents(&world.spec.id, "store0").contains_key(long.as_bytes()), "it left no trace");
+    assert_eq!(process.backoffs, [0; 0], "the task never failed");
+}
+
+#[test]
+fn many_outputs_are_cut_to_what_their_topic_takes() {
+    let mut world = World::new();
+    world.cluster.largest.insert("out".into(), 300);
+    world.produce(&["view"; 60]);
+    let mut process = world.process();
+    world.settle(&mut process);
+    assert_eq!(world.counts().len(), 60);
+    assert!(process.backoffs.is_empty());
+}
+
+#[test]
+fn a_change_that_its_changelog_cannot_take_is_a_dead_letter() {
+    let mut world = World::new();
+    world.cluster.largest.insert("log0".into(), 500);
+    let (source, long) = (world.spec.sources[0].clone(), "k".repeat(500));
+    world.cluster.produce(&source, &[(Some("a"), "view"), (Some(long.as_str()), "view")], true);
+    let mut process = world.process();
+    world.settle(&mut process);
+    assert_eq!(world.counts(), ["1"]);
+    let dead = world.cluster.committed_records(&at("dead", 0));
+    assert_eq!(dead.len(), 1);
+    assert!(dead[0].header("pelton.reason").unwrap().contains("state value"));
+    assert!(process.backoffs.is_empty());
+}
+
+#[test]
+fn a_dead_letter_topic_takes_a_dead_letter_of_any_size() {
+    let mut world = World::new();
+    world.cluster.largest.insert("dead".into(), 8 << 10);
+    let (source, long) = (world.spec.sources[0].clone(), "k".repeat(60_000));
+    world.cluster.produce(&source, &[(Some(long.as_str()), "bad"), (Some("a"), "view")], true);
+    let mut process = world.process();
+    world.settle(&mut process);
+    let dead = world.cluster.committed_records(&at("dead", 0));
+    assert_eq!((dead.len(), world.counts().len()), (1, 1));
+    assert_eq!((dead[0].key.clone(), dead[0].header("pelton.truncated").unwrap()), (None, "3".to_owned()));
+    assert!(process.backoffs.is_empty());
+}
+
+#[test]
+fn a_dead_letter_topic_that_takes_nothing_is_named() {
+    let mut world = World::new();
+    world.cluster.largest.insert("dead".into(), 100);
+    let mut process = world.process();
+    for _ in 0..10 {
+        world.now_ms += 20;
+        process.think(world.now_ms);
+        process.act(&mut world.cluster, false);
+    }
+    let error = process.machine.report().last_error.clone().unwrap();
+    assert!(error.contains("the dead-letter topic dead takes 100 bytes"), "{error}");
+}
+
+#[test]
+fn a_topic_that_takes_less_than_it_did_costs_one_new_start() {
+    let mut world = World::new();
+    let (source, long) = (world.spec.sources[0].clone(), "k".repeat(2_000));
+    let mut process = world.process();
+    world.settle(&mut process);
+    world.cluster.largest.insert("out".into(), 1_000);
+    world.cluster.produce(&source, &[(Some("a"), "view"), (Some(long.as_str()), "view")], true);
+    world.settle(&mut process);
+    assert_eq!((world.counts(), process.backoffs.len()), (vec!["1".to_owned()], 1));
+    assert_eq!(world.cluster.committed_records(&at("dead", 0)).len(), 1);
+}
+
+#[test]
+fn a_store_that_is_found_damaged_in_use_is_set_aside_and_rebuilt() {
+    let mut world = World::new();
+    world.produce(&["view", "view"]);
+    let mut process = world.process();
+    world.settle(&mut process);
+    drop(process);
+    let mut process = world.process();
+    world.settle(&mut process);
+    world.disk.damage(&world.spec.id);
+    world.produce(&["view"]);
+    world.settle(&mut process);
+    assert_eq!((world.counts(), world.disk.times_set_aside()), (vec!["1".into(), "2".into(), "3".into()], 1));
+    assert!(world.cluster.committed_records(&at("dead", 0)).is_empty(), "no record pays for a damaged file");
+    assert_eq!(process.backoffs.len(), 1);
+}
