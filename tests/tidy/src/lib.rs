@@ -96,3 +96,56 @@ pub fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         !line.is_empty() && !line.starts_with("//")
     })
 }
+
+/// Whether the file is compiled for tests alone: by its place, or because its module is declared behind `#[cfg(test)]`.
+pub fn is_test_file(path: &str, all: &[Source]) -> bool {
+    if path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs") {
+        return true;
+    }
+    all.iter().any(|parent| {
+        let folder = match parent.path.strip_suffix("/lib.rs").or_else(|| parent.path.strip_suffix("/mod.rs")) {
+            Some(folder) => folder,
+            None => parent.path.strip_suffix(".rs").unwrap_or(&parent.path),
+        };
+        let Some(below) = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) else { return false };
+        let module = below.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+        parent.text.lines().zip(parent.text.lines().skip(1)).any(|(first, second)| {
+            first.trim() == "#[cfg(test)]" && second.trim_start_matches("pub ") == format!("mod {module};")
+        })
+    })
+}
+
+/// A function, from its signature to its closing brace.
+pub struct Function<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The line of its signature, from 1.
+    pub line: usize,
+    /// How many lines it has.
+    pub lines: usize,
+}
+
+/// The functions of a file as rustfmt lays them out: one ends at the first brace that stands where it began.
+pub fn functions(text: &str) -> Vec<Function<'_>> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let mut words = line.split_whitespace();
+        let words_before_fn = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe"];
+        let signature = words.find(|word| !words_before_fn.contains(word));
+        let (Some("fn"), Some(rest)) = (signature, words.next()) else { continue };
+        let end_of_name = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let closing = format!("{indent}}}");
+        let body = lines[index..].iter().position(|line| *line == closing);
+        let declared = lines[index..].iter().position(|line| line.ends_with(';') && !line.contains('{'));
+        let opened = lines[index..].iter().position(|line| line.ends_with('{') || line.ends_with('}'));
+        let (Some(body), Some(opened)) = (body, opened) else { continue };
+        let only_declared = declared.is_some_and(|declared| declared < opened);
+        let on_one_line = line.ends_with('}');
+        if !only_declared && !on_one_line {
+            found.push(Function { name: &rest[..end_of_name], line: index + 1, lines: body + 1 });
+        }
+    }
+    found
+}

@@ -4,4 +4,5 @@ mod bad_input;
 mod clients;
 mod crashes;
 mod demo;
+mod documents;
 mod page_views;

@@ -2,5 +2,6 @@
 
 mod documents;
 mod edges;
+mod handlers;
 mod purity;
 mod sizes;

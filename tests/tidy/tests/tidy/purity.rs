@@ -1,6 +1,6 @@
 //! What decides is pure: `broker/core` cannot wait, read a clock, open a file or draw a random number.
 
-use pelton_tidy::{code_lines, crates, sources, without_tests};
+use pelton_tidy::{code_lines, crates, is_test_file, sources, without_tests};
 
 const CORE_MAY_USE: &[&str] = &["bytes", "pelton-record", "serde", "serde_json", "thiserror"];
 
@@ -49,7 +49,9 @@ fn the_task_machine_is_pure() {
     assert!(!machine.is_empty(), "the task machine has moved; tell this test where");
     for source in machine {
         for (number, line) in code_lines(without_tests(&source.text)) {
-            for word in ["tokio", "std::fs", "Instant::now", "SystemTime", "std::thread", ".await"] {
+            for word in
+                ["tokio", "std::fs", "Instant::now", "SystemTime", "std::thread", ".await", "HashMap", "HashSet"]
+            {
                 assert!(!line.contains(word), "{}:{number} uses {word}; the task machine is pure", source.path);
             }
         }
@@ -69,6 +71,29 @@ fn only_protocol_and_handlers_speak_the_wire() {
                 "{}:{number} names a wire type; translate in handlers, speak core words elsewhere",
                 source.path
             );
+        }
+    }
+}
+
+#[test]
+fn only_tests_unwrap() {
+    // `expect` says why it cannot fail; `unwrap` says nothing.
+    let sources = sources(&[".rs"]);
+    for source in sources.iter().filter(|source| !is_test_file(&source.path, &sources)) {
+        for (number, line) in code_lines(without_tests(&source.text)) {
+            assert!(!line.contains(".unwrap()"), "{}:{number}: say by `expect` why this cannot fail", source.path);
+        }
+    }
+}
+
+#[test]
+fn nothing_that_must_replay_has_a_random_order() {
+    // The core and the task machine have tests of their own above.
+    let replays = ["tests/simulation/src/", "broker/log/src/", "sdk/record/src/"];
+    for source in sources(&[".rs"]).iter().filter(|source| replays.iter().any(|room| source.path.starts_with(room))) {
+        for (number, line) in code_lines(&source.text) {
+            let random = line.contains("HashMap") || line.contains("HashSet");
+            assert!(!random, "{}:{number}: a seed must replay bit for bit; take a BTreeMap", source.path);
         }
     }
 }

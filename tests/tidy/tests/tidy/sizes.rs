@@ -1,8 +1,14 @@
 //! Files that can be read at a sitting, headers that say what a room is for, names that say something.
 
-use pelton_tidy::{sources, without_tests};
+use pelton_tidy::{functions, sources, without_tests};
 
 const LINES_AT_MOST: usize = 600;
+
+const FUNCTION_LINES_AT_MOST: usize = 75;
+
+/// Longer functions, each with its reason.
+const LONGER_FUNCTIONS: &[(&str, &str, &str)] =
+    &[("runtime/jobs/src/task/machine/tests.rs", "perform", "one arm for each effect of the task machine")];
 
 /// Longer files, each with its reason.
 const LONGER: &[(&str, &str)] = &[];
@@ -22,6 +28,28 @@ fn no_file_is_longer_than_a_sitting() {
         let lines = source.map_or(0, |source| without_tests(&source.text).lines().count());
         assert!(lines > LINES_AT_MOST, "{path} needs its excuse no longer");
     }
+}
+
+#[test]
+fn no_function_is_longer_than_a_screen() {
+    let (mut checked, mut excused) = (0, 0);
+    for source in sources(&[".rs"]) {
+        for function in functions(&source.text) {
+            checked += 1;
+            if function.lines <= FUNCTION_LINES_AT_MOST {
+                continue;
+            }
+            let excuse = LONGER_FUNCTIONS.iter().any(|(path, name, _)| *path == source.path && *name == function.name);
+            assert!(
+                excuse,
+                "{}:{}: `{}` has {} lines: which of its steps deserves a name?",
+                source.path, function.line, function.name, function.lines
+            );
+            excused += 1;
+        }
+    }
+    assert!(checked > 500, "only {checked} functions were found: is the search broken?");
+    assert_eq!(excused, LONGER_FUNCTIONS.len(), "a function needs its excuse no longer");
 }
 
 #[test]
