@@ -19,6 +19,8 @@ async fn a_topic_is_made_described_and_deleted() {
     assert_eq!(metadata.topics.len(), 1, "the log of the cluster image is nobody's business");
     assert_eq!(metadata.topics[0].topic_id, created.topics[0].topic_id);
     assert_eq!(metadata.topics[0].partitions.len(), 3);
+    // The answer does not wait for the logs; what is asked of them waits behind their opening.
+    assert_eq!(client.fetch("orders", 2, 0, 0).await.error_code, 0);
     assert!(temporary.path().join("orders-2").is_dir());
 
     let state = delete_topics_request::DeleteTopicState::default().with_topic_id(created.topics[0].topic_id);
