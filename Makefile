@@ -48,7 +48,8 @@ plugins: bootstrap ## The Wasm plugins, from source
 # --- tests ------------------------------------------------------------------------------------------------
 .PHONY: test
 test: build lint python ## Everything: unit, property, simulation, structure and end-to-end tests
-	@$(CARGO) test $(BUILD_FLAGS) --workspace
+	@# Bounded as a whole, so that a test that waits for what never comes fails instead of hanging.
+	@timeout --kill-after=10 3000 $(CARGO) test $(BUILD_FLAGS) --workspace
 
 .PHONY: lint
 lint: bootstrap ## Formatting and clippy, without a warning

@@ -57,8 +57,9 @@ impl Node {
         let plugins = tokio::task::spawn_blocking(move || open_plugins(&directory, max_bytes)).await??;
         let plugins = Arc::new(plugins);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // Opening a store waits for the disk on one of these threads; the other tasks go on meanwhile.
         let jobs_runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(cores)
+            .worker_threads(cores.max(4))
             .thread_name("pelton-jobs")
             .enable_all()
             .build()

@@ -55,9 +55,9 @@ pub enum PortError {
 /// Committed records read from one partition.
 #[derive(Debug, Clone, Default)]
 pub struct ReadBatches {
-    /// Uncompressed v2 record batches in offset order; one that cannot be decompressed is as it was written. Control batches and batches of aborted or open
-    /// transactions are not among them. The first may begin before the offset asked for (the reader
-    /// skips those records).
+    /// Uncompressed v2 record batches in offset order; one that cannot be decompressed is as it was written.
+    /// Control batches and batches of aborted or open transactions are not among them. The first may begin
+    /// before the offset asked for (the reader skips those records).
     pub batches: Vec<Bytes>,
     /// Where to read next. Grows past what was filtered out, so a reader never stands still before a marker.
     pub next_offset: i64,

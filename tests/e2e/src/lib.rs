@@ -130,21 +130,13 @@ impl Pelton {
         Ok(())
     }
 
-    /// Waits until every task of the job runs and nothing of its input is left.
-    pub fn wait_until_idle(&self, job: &str) -> Result<Value> {
-        self.wait_for_job(job, |task| task["phase"] == "running" && task["lag"] == 0)
-    }
-
-    /// Waits until every task of the job satisfies `done`, twice in a row: between two steps records are on
-    /// their way.
+    /// Waits until every task of the job satisfies `done`.
     pub fn wait_for_job(&self, job: &str, done: impl Fn(&Value) -> bool) -> Result<Value> {
         let deadline = Instant::now() + PATIENCE;
-        let mut seen = 0;
         loop {
             let report = self.get(&format!("/v1/jobs/{job}"))?;
             let tasks = report["tasks"].as_array().context("the job's tasks")?;
-            seen = if !tasks.is_empty() && tasks.iter().all(&done) { seen + 1 } else { 0 };
-            if seen >= 3 {
+            if !tasks.is_empty() && tasks.iter().all(&done) {
                 return Ok(report);
             }
             ensure!(Instant::now() < deadline, "job {job} did not get there: {report:#}\n{}", self.log());

@@ -428,7 +428,8 @@ impl Machine {
         if largest[DEAD_LETTER] < least {
             let (topic, found) = (&self.spec.dead_letter.topic, largest[DEAD_LETTER]);
             let text = format!(
-                "the dead-letter topic {topic} takes {found} bytes at a time, and a dead letter needs {least}; make it                  with a larger max.message.bytes"
+                "the dead-letter topic {topic} takes {found} bytes at a time, and a dead letter needs {least}; \
+                 make it with a larger max.message.bytes"
             );
             return self.restart_after(&TaskError::Inconsistent(text));
         }

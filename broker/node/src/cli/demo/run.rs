@@ -26,7 +26,7 @@ const JOB: &str = include_str!("../../../../../examples/01-pv-count/job.toml");
 const STALL: Duration = Duration::from_secs(120);
 
 /// How long the job must be at rest, although not every line has come out, before the rest counts as lost.
-const REST: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_secs(60);
 
 /// The longest line that the topics take, in bytes: far above what Kafka takes by default, since a log is as it is.
 const LINE_MAX_BYTES: &str = "16777216";
