@@ -112,15 +112,21 @@ fn pages_spec() -> Vec<u8> {
     json!({ "name": "j", "sources": ["in"], "sink": "out", "steps": steps }).to_string().into_bytes()
 }
 
-async fn wait_for_phase(node: &Node, phase: &str) {
-    loop {
+/// The job's report, once it satisfies `done`; a minute is enough for every test.
+async fn wait_for_report(node: &Node, done: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    for _ in 0..12_000 {
         let (status, report) = ask(node, "GET", "/v1/jobs/j", Vec::new()).await;
         assert_eq!(status, 200, "{report}");
-        if report["tasks"][0]["phase"] == phase {
-            return;
+        if done(&report) {
+            return report;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    panic!("the job did not get there within a minute");
+}
+
+async fn wait_for_phase(node: &Node, phase: &str) {
+    wait_for_report(node, |report| report["tasks"][0]["phase"] == phase).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,20 +171,13 @@ async fn a_damaged_plugin_is_named_by_the_jobs_that_need_it_and_stops_nothing_el
     node.stop().await;
     std::fs::write(dir.path().join("plugins/pv-count@1.json"), "{").unwrap();
     let node = start(dir.path()).await.expect("one damaged plugin does not stop the broker");
-    let problem = loop {
-        let (_, report) = ask(&node, "GET", "/v1/jobs/j", Vec::new()).await;
-        if let Some(problem) = report["problem"].as_str() {
-            break problem.to_owned();
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    let report = wait_for_report(&node, |report| report["problem"].is_string()).await;
+    let problem = report["problem"].as_str().unwrap();
     assert!(problem.contains("pv-count@1.json is damaged"), "{problem}");
     let (_, status) = ask(&node, "GET", "/v1/status", Vec::new()).await;
     assert_eq!(status["damaged_plugins"].as_array().unwrap().len(), 1, "{status}");
     let (status, answer) = ask(&node, "PUT", "/v1/plugins/pv-count/versions/1", plugin()).await;
     assert_eq!(status, 201, "{answer}");
-    while ask(&node, "GET", "/v1/jobs/j", Vec::new()).await.1["tasks"] == json!([]) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_for_report(&node, |report| report["tasks"] != json!([])).await;
     node.stop().await;
 }
