@@ -67,8 +67,13 @@ impl Client {
         self.correlation_id
     }
 
-    /// The next frame, or nothing when the broker has closed the connection.
+    /// The next frame, or nothing when the broker has closed the connection. No test waits longer than a minute.
     pub async fn frame(&mut self) -> Option<Bytes> {
+        let patience = std::time::Duration::from_secs(60);
+        tokio::time::timeout(patience, self.next_frame()).await.expect("neither an answer nor the end for a minute")
+    }
+
+    async fn next_frame(&mut self) -> Option<Bytes> {
         let length = self.stream.read_i32().await.ok()?;
         let mut frame = vec![0; length as usize];
         self.stream.read_exact(&mut frame).await.ok()?;
