@@ -15,7 +15,15 @@ export PELTON_BIN ?= $(PROFILE_DIR)/pelton
 export PELTON_PV_COUNT_WASM ?= $(CARGO_TARGET_DIR)/plugins/pv_count.wasm
 export PELTON_HOSTILE_WASM ?= $(CARGO_TARGET_DIR)/plugins/hostile.wasm
 export PELTON_PYTHON ?= $(CARGO_TARGET_DIR)/venv/bin/python
+export PELTON_HOSTILE_INTERCEPTOR_WASM ?= $(CARGO_TARGET_DIR)/plugins/hostile-interceptor.wasm
+export PELTON_HOSTILE_PARTITIONER_WASM ?= $(CARGO_TARGET_DIR)/plugins/hostile-partitioner.wasm
+export PELTON_FLAT_GUESTS ?= $(CARGO_TARGET_DIR)/plugins/flat
+export PELTON_ASC ?= $(CARGO_TARGET_DIR)/assemblyscript
+# Where the built plugins, the examples in other languages and the clients' jars and packages are.
+export PELTON_PLUGINS ?= $(CARGO_TARGET_DIR)/plugins
+export PELTON_CLIENTS ?= $(CARGO_TARGET_DIR)/clients
 CARGO := cargo
+HAS_GO := command -v go >/dev/null && printf '1.24\n%s\n' "$$(go env GOVERSION | sed 's/^go//')" | sort -C -V
 BUILD_FLAGS := --release --locked
 
 # --- demo -------------------------------------------------------------------------------------------------
@@ -27,7 +35,7 @@ SEED ?=
 
 .PHONY: help
 help: ## What can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 .PHONY: demo
 demo: build ## Count page views exactly once while the broker is killed (INPUT=FILE LINES=N KILLS=N KEEP=1 SEED=N)
@@ -40,14 +48,37 @@ build: bootstrap plugins ## The `pelton` binary and the plugins
 	@# The whole workspace: one set of features, so that tests and demo share every artefact.
 	@$(CARGO) build $(BUILD_FLAGS) --workspace
 
+# Crate : file below $(PELTON_PLUGINS), without .wasm.
+READY := pelton-latency:latency pelton-audit:audit pelton-mask:mask pelton-schema-check:schema-check \
+         pelton-dedup:dedup pelton-geo-partitioner:geo-partitioner pelton-key-partitioner:key-partitioner
+GUESTS := pelton-hostile-interceptor:hostile-interceptor pelton-hostile-partitioner:hostile-partitioner \
+          pelton-stamp:stamp bench-identity:identity bench-filter:filter bench-redact:redact
+
 .PHONY: plugins
 plugins: bootstrap ## The Wasm plugins, from source
 	@plugins/build.sh pv-count "$(PELTON_PV_COUNT_WASM)"
 	@plugins/build.sh pelton-hostile "$(PELTON_HOSTILE_WASM)"
+	@for guest in $(READY) $(GUESTS); do plugins/build.sh $${guest%%:*} "$(PELTON_PLUGINS)/$${guest##*:}.wasm"; done
+	@runtime/engine/tests/flat-guests.sh "$(PELTON_FLAT_GUESTS)"
+
+.PHONY: sdks
+sdks: bootstrap ## The unit tests of the SDKs that cargo does not know
+	@sdk/c/test.sh sdk/c/tests/*_test.c
+	@sdk/assemblyscript/test.sh
+	@cd sdk/js && node --test sdk.test.js >/dev/null || node --test sdk.test.js
+	@cd sdk/python && PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -q tests
+	@if $(HAS_GO); then cd sdk/go && go test ./...; else echo "no Go 1.24 here: sdk/go is not tested"; fi
+
+.PHONY: examples
+examples: bootstrap ## The examples in C, AssemblyScript, Go, JavaScript and Python: their unit tests and their modules
+	@for dir in examples/1*-*/; do name=$$(basename "$$dir"); status=0; \
+	  "$$dir/build.sh" "$(PELTON_PLUGINS)/examples/$$name.wasm" || status=$$?; \
+	  if [ $$status = 77 ]; then echo "$$name is skipped: this machine lacks what it needs"; \
+	  elif [ $$status != 0 ]; then exit $$status; fi; done
 
 # --- tests ------------------------------------------------------------------------------------------------
 .PHONY: test
-test: build lint python ## Everything: unit, property, simulation, structure and end-to-end tests
+test: build sdks examples lint python java node go ## Everything: unit, property, simulation, structure and end-to-end tests
 	@# Bounded as a whole, so that a test that waits for what never comes fails instead of hanging.
 	@timeout --kill-after=10 3000 $(CARGO) test $(BUILD_FLAGS) --workspace
 
@@ -69,9 +100,46 @@ python: bootstrap ## The Python clients that the end-to-end tests use
 	  "$(PELTON_PYTHON)" -m pip install --quiet -r tests/e2e/requirements.txt; \
 	  cp tests/e2e/requirements.txt "$(CARGO_TARGET_DIR)/venv/requirements.txt"; fi
 
+.PHONY: java
+java: bootstrap ## The jars of the Java clients that the end-to-end tests use
+	@if ! cmp -s tests/e2e/clients/java/pom.xml "$(PELTON_CLIENTS)/java/pom.xml"; then \
+	  echo "fetching the Java clients into $(PELTON_CLIENTS)/java"; rm -rf "$(PELTON_CLIENTS)/java"; \
+	  mvn -q -B -f tests/e2e/clients/java/pom.xml dependency:copy-dependencies -DoutputDirectory="$(PELTON_CLIENTS)/java"; \
+	  cp tests/e2e/clients/java/pom.xml "$(PELTON_CLIENTS)/java/pom.xml"; fi
+
+.PHONY: node
+node: bootstrap ## The Node.js clients that the end-to-end tests use
+	@mkdir -p "$(PELTON_CLIENTS)/node"; cp tests/e2e/clients/node/produce.js "$(PELTON_CLIENTS)/node/"
+	@if ! cmp -s tests/e2e/clients/node/package-lock.json "$(PELTON_CLIENTS)/node/package-lock.json"; then \
+	  echo "installing the Node.js clients into $(PELTON_CLIENTS)/node"; \
+	  cp tests/e2e/clients/node/package.json tests/e2e/clients/node/package-lock.json "$(PELTON_CLIENTS)/node/"; \
+	  (cd "$(PELTON_CLIENTS)/node" && npm ci --silent --no-audit --no-fund); fi
+
+.PHONY: go
+go: bootstrap ## The Go client that the end-to-end tests use, where this machine has Go 1.24 or newer
+	@mkdir -p "$(PELTON_CLIENTS)"
+	@if $(HAS_GO); then \
+	  (cd tests/e2e/clients/go && go build -o "$(PELTON_CLIENTS)/go-produce" .); \
+	else echo "no Go 1.24 here: the Go client is not tested"; fi
+
+# --- benchmarks -------------------------------------------------------------------------------------------
+ROUNDS ?= 5
+MB ?= 1000
+BASELINE ?=
+
+.PHONY: bench-w9
+bench-w9: build ## What a stateless interceptor costs (ROUNDS=N MB=N, BASELINE=BINARY to compare an older one)
+	@"$(PROFILE_DIR)/pelton-bench" w9 --pelton "$(PELTON_BIN)" --guests "$(PELTON_PLUGINS)" --rounds $(ROUNDS) --mb $(MB) \
+	  $(if $(BASELINE),--baseline "$(BASELINE)")
+
+.PHONY: bench-neighbours
+bench-neighbours: build ## What sixty hostile plugins cost their neighbours (ROUNDS=N)
+	@"$(PROFILE_DIR)/pelton-bench" neighbours --pelton "$(PELTON_BIN)" --guests "$(PELTON_PLUGINS)" \
+	  --hostile "$(PELTON_PLUGINS)/hostile-interceptor.wasm" --misdeeds bench/misdeeds.txt --rounds $(ROUNDS)
+
 # --- what the machine must have ---------------------------------------------------------------------------
 # Command or file that must exist : Debian package that brings it.
-NEEDS := g++:g++ cmake:cmake ccache:ccache python3:python3 kcat:kcat pkg-config:pkg-config \
+NEEDS := java:default-jdk-headless mvn:maven node:nodejs npm:npm g++:g++ cmake:cmake ccache:ccache python3:python3 kcat:kcat pkg-config:pkg-config \
          /usr/lib/x86_64-linux-gnu/libz.so:zlib1g-dev LIBCLANG:libclang-dev VENV:python3-venv
 
 .PHONY: bootstrap

@@ -21,9 +21,9 @@ wasm_ld=/usr/lib/llvm-22/bin/wasm-ld
 web_src=/usr/lib/rustlib/src/rust/library/std/Cargo.toml
 cd "$root"
 
-manifest=$(grep -l --include=Cargo.toml -r "^name = \"$crate\"\$" plugins sdk runtime examples tests | head -n 1)
+manifest=$(grep -l --include=Cargo.toml -r "^name = \"$crate\"\$" plugins sdk runtime examples tests bench | head -n 1)
 if [ -z "$manifest" ]; then
-    echo "plugins/build.sh: no crate \`$crate\` in plugins, sdk, runtime, examples or tests" >&2
+    echo "plugins/build.sh: no crate \`$crate\` in plugins, sdk, runtime, examples, tests or bench" >&2
     exit 1
 fi
 
@@ -71,7 +71,8 @@ if [ -f "$out" ] && [ "$(cat "$out.sources" 2>/dev/null)" = "$digest" ]; then
 fi
 
 export CARGO_TARGET_DIR="$target_dir"
-export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-Ctarget-feature=+bulk-memory,+simd128"
+# getrandom (under the JSON Schema library) takes its bytes from the host, by the plugin's own backend.
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-Ctarget-feature=+bulk-memory,+simd128 --cfg getrandom_backend="custom"'
 if rustup_has_target; then
     cargo build --quiet --locked --profile guest --target wasm32-unknown-unknown -p "$crate"
 else

@@ -85,6 +85,16 @@ pub enum Effect {
         /// Its topic's configs.
         configs: Arc<BTreeMap<String, String>>,
     },
+    /// The configs of the partition's topic were changed: its machine ([`crate::shard::Shard::configure`]) and its log
+    /// follow. Nothing is to do where the partition is of another creation of the topic, or gone.
+    ConfigurePartition {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its topic's id.
+        topic_id: TopicId,
+        /// All configs of its topic.
+        configs: Arc<BTreeMap<String, String>>,
+    },
     /// Forget the partition and delete its log.
     DeletePartition {
         /// The partition.

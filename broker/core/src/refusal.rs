@@ -79,6 +79,8 @@ pub enum Refusal {
     InvalidReplicaAssignment(String),
     #[error("the configuration is not valid: {0}")]
     InvalidConfig(String),
+    #[error("the topic's configs were changed at the same time; try again")]
+    ConcurrentChange,
     #[error("the request is not valid: {0}")]
     InvalidRequest(String),
     #[error("the operation is not allowed: {0}")]

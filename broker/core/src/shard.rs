@@ -88,6 +88,13 @@ impl Shard {
         self.partitions.insert(partition, machine);
     }
 
+    /// Lets a partition that is here go by the configs that its topic has now.
+    pub fn configure(&mut self, partition: &TopicPartition, topic_id: TopicId, configs: &BTreeMap<String, String>) {
+        if let Some(machine) = self.partitions.get_mut(partition).filter(|machine| machine.topic_id() == topic_id) {
+            machine.configure(configs);
+        }
+    }
+
     /// Forgets a partition and the coordinator on it, and answers everything that waits there.
     pub fn close(&mut self, partition: &TopicPartition, effects: &mut Vec<Effect>) {
         let Some(mut machine) = self.partitions.remove(partition) else {

@@ -38,6 +38,9 @@ pub(crate) struct Indexer {
     pub(crate) max_timestamp: i64,
     /// Last offset of the first batch that has it.
     pub(crate) max_timestamp_offset: Offset,
+    /// Largest timestamp of a batch that has records. One from which all were taken away keeps its timestamp, by
+    /// which it grows old, and no record has it.
+    pub(crate) max_record_timestamp: i64,
 }
 
 impl Indexer {
@@ -49,6 +52,7 @@ impl Indexer {
             last_time_entry: NO_TIMESTAMP,
             max_timestamp: NO_TIMESTAMP,
             max_timestamp_offset: base_offset,
+            max_record_timestamp: NO_TIMESTAMP,
         }
     }
 
@@ -57,6 +61,9 @@ impl Indexer {
         if header.max_timestamp > self.max_timestamp {
             self.max_timestamp = header.max_timestamp;
             self.max_timestamp_offset = header.last_offset();
+        }
+        if header.record_count > 0 {
+            self.max_record_timestamp = self.max_record_timestamp.max(header.max_timestamp);
         }
         let due = self.bytes_since_entry > self.interval_bytes;
         if due {

@@ -4,13 +4,16 @@
 //! is named in a warning; a bad value is an error that says where it stands and what would be right.
 
 pub mod keys;
+mod plugins;
 pub mod properties;
 mod values;
 
 use keys::Standing;
 use pelton_core::config::CoreConfig;
 use pelton_log::LogConfig;
+use pelton_registry::Policy;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,8 +30,10 @@ pub struct NodeConfig {
     pub advertised: Option<(String, u16)>,
     /// `log.dirs`.
     pub data_dir: PathBuf,
-    /// `pelton.admin.listener`; always a loopback address.
+    /// `pelton.admin.listener`; a loopback address where there is no token.
     pub admin: SocketAddr,
+    /// `pelton.admin.token`, or what stands in `pelton.admin.token.file`.
+    pub admin_token: Option<Secret>,
     /// `num.network.threads`.
     pub network_threads: usize,
     /// `num.io.threads`: one shard each.
@@ -49,8 +54,33 @@ pub struct NodeConfig {
     pub max_connections: usize,
     /// `pelton.plugin.max.bytes`.
     pub plugin_max_bytes: usize,
-    /// The settings as they hold, for DescribeConfigs.
+    /// The program, with its arguments, in which plugins are compiled: this one. `None`: in this process.
+    pub plugin_compiler: Option<Vec<OsString>>,
+    /// `pelton.plugin.max.count`, `pelton.plugin.max.total.bytes`, `pelton.plugin.signatures`,
+    /// `pelton.plugin.trusted.keys`, `pelton.plugin.forbid`.
+    pub plugin_policy: Policy,
+    /// The settings as they hold, for DescribeConfigs and as defaults of topics; without the secret ones.
     pub statics: BTreeMap<String, String>,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Whether `asked` is the secret. Takes as long for a wrong text as for the right one, so that it cannot be guessed
+    /// byte by byte.
+    pub fn is(&self, asked: &str) -> bool {
+        use sha2::{Digest, Sha256};
+        let (own, asked) = (Sha256::digest(&self.0), Sha256::digest(asked));
+        own.iter().zip(&asked).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// Why no configuration came about; one line.

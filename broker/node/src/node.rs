@@ -1,24 +1,32 @@
 //! One node: the broker, the plugins, the jobs and the admin HTTP, put together and taken apart in order.
 //!
-//! Start: broker (which locks the data directory) -> plugins -> jobs -> admin. Stop: the other way round, so that
-//! each task commits while the broker still answers.
+//! Start: broker, which locks the data directory and then has the plugins opened, since no client may come before the
+//! interceptors of its topics -> jobs -> admin. Stop: the other way round, so that each task commits while the broker still
+//! answers.
 //!
 //! Invariant: guests and state stores run on the jobs' own runtime, never on the network's threads.
 
 use crate::admin::{self, Admin};
-use crate::config::NodeConfig;
-use crate::wiring::cluster::BrokerCluster;
+use crate::config::{NodeConfig, keys};
+use crate::wiring::cluster::{BrokerCluster, JobNames};
+use crate::wiring::hooks::{JobCode, NodeLibrary, Operator};
 use crate::wiring::jobs::Jobs;
+use crate::wiring::platform::Platform;
+use crate::wiring::plugin_log::PluginLog;
 use crate::wiring::plugins::Plugins;
 use crate::wiring::stores;
 use anyhow::Context;
-use pelton_engine::{Engine, EngineConfig, Limits};
+use pelton_api::hooks::Hooks;
+use pelton_engine::{Engine, EngineConfig, Limits, Metrics};
+use pelton_hooks::{Chains, Options};
 use pelton_jobs::JobRunner;
 use pelton_registry::Registry;
 use pelton_server::{Broker, ServerConfig};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long a stop waits for the tasks to commit; what they have not committed by then is done again after the
 /// next start.
@@ -32,7 +40,17 @@ pub struct Node {
     broker: Broker,
     jobs: Arc<Jobs>,
     admin: Admin,
+    following: watch::Sender<bool>,
     jobs_runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// What is opened in the data directory beside the logs.
+struct Opened {
+    plugins: Arc<Plugins>,
+    library: Arc<NodeLibrary>,
+    chains: Arc<Chains>,
+    log: Arc<PluginLog>,
+    metrics: Arc<Metrics>,
 }
 
 impl Node {
@@ -41,21 +59,32 @@ impl Node {
     /// # Errors
     /// One line that says what is wrong and what to do.
     pub async fn start(config: NodeConfig) -> anyhow::Result<Self> {
-        let broker = Broker::start(server_config(&config)).await?;
-        match Self::start_around(&broker, &config).await {
-            Ok(node) => Ok(node),
-            Err(error) => {
-                broker.stop().await;
-                Err(error)
-            }
+        let slot = Arc::new(OnceLock::new());
+        let (filled, opening) = (slot.clone(), config.clone());
+        let open = move || -> Result<Arc<dyn Hooks>, String> {
+            let opened = open_plugins(&opening).map_err(|error| format!("{error:#}"))?;
+            let hooks: Arc<dyn Hooks> = opened.chains.clone();
+            // The broker opens once.
+            let _ = filled.set(opened);
+            Ok(hooks)
+        };
+        let broker = Broker::start(server_config(&config), open).await?;
+        let opened = slot.get().context("the broker started without its plugins");
+        let node = match opened {
+            Ok(opened) => Self::start_around(&broker, opened, &config).await,
+            Err(error) => Err(error),
+        };
+        if node.is_err() {
+            broker.stop().await;
         }
+        node
     }
 
-    async fn start_around(broker: &Broker, config: &NodeConfig) -> anyhow::Result<Self> {
-        let directory = config.data_dir.clone();
-        let max_bytes = config.plugin_max_bytes;
-        let plugins = tokio::task::spawn_blocking(move || open_plugins(&directory, max_bytes)).await??;
-        let plugins = Arc::new(plugins);
+    async fn start_around(broker: &Broker, opened: &Opened, config: &NodeConfig) -> anyhow::Result<Self> {
+        let Opened { plugins, library, chains, log, metrics } = opened;
+        library.see(broker.image_changes());
+        let defaults = topic_defaults(config);
+        check_defaults(chains.clone(), defaults.clone()).await;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // Opening a store waits for the disk on one of these threads; the other tasks go on meanwhile.
         let jobs_runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,11 +93,21 @@ impl Node {
             .enable_all()
             .build()
             .context("cannot start the threads of the jobs")?;
-        let cluster = Arc::new(BrokerCluster::new(broker.clone(), &config.core));
+        let names = Arc::new(JobNames::default());
+        let cluster = Arc::new(BrokerCluster::new(broker.clone(), &config.core, names.clone()));
+        let code = Arc::new(JobCode::new(plugins.clone(), chains.clone(), broker.clone()));
         let handle = jobs_runtime.handle().clone();
-        let runner = JobRunner::new(cluster, plugins.clone(), stores::open(&config.data_dir), handle);
-        let jobs = Arc::new(Jobs::new(broker.clone(), plugins.clone(), runner));
-        let admin = admin::start(config.admin, broker.clone(), plugins, jobs.clone()).await;
+        let runner = JobRunner::new(cluster, code, stores::open(&config.data_dir), handle);
+        let jobs = Arc::new(Jobs::new(broker.clone(), plugins.clone(), runner, names));
+        let platform = Arc::new(Platform {
+            broker: broker.clone(),
+            plugins: plugins.clone(),
+            chains: chains.clone(),
+            jobs: jobs.clone(),
+            log: log.clone(),
+            defaults,
+        });
+        let admin = admin::start(config.admin, config.admin_token.clone(), platform.clone(), metrics.clone()).await;
         let admin = match admin {
             Ok(admin) => admin,
             Err(error) => {
@@ -77,7 +116,9 @@ impl Node {
             }
         };
         jobs.clone().resume().await;
-        Ok(Self { broker: broker.clone(), jobs, admin, jobs_runtime: Some(jobs_runtime) })
+        let (following, stop) = watch::channel(false);
+        tokio::spawn(platform.follow(stop));
+        Ok(Self { broker: broker.clone(), jobs, admin, following, jobs_runtime: Some(jobs_runtime) })
     }
 
     /// Where clients connect.
@@ -93,6 +134,7 @@ impl Node {
     /// Stops gracefully: the jobs commit, then the broker closes its logs.
     pub async fn stop(mut self) {
         self.admin.stop();
+        self.following.send_replace(true);
         if tokio::time::timeout(JOBS_STOP, self.jobs.pause_all()).await.is_err() {
             tracing::warn!("some tasks did not end in time; their open transactions are aborted at the next start");
         }
@@ -122,15 +164,46 @@ fn server_config(config: &NodeConfig) -> ServerConfig {
     }
 }
 
-fn open_plugins(data_dir: &std::path::Path, max_bytes: usize) -> anyhow::Result<Plugins> {
-    let directory = data_dir.join("plugins");
-    let limits = Limits { module_bytes: max_bytes, ..Limits::default() };
-    let engine = Engine::new(EngineConfig { cache_dir: Some(data_dir.join("plugin-cache")), limits })?;
-    let registry = Registry::open(directory)?;
-    for damage in registry.damaged() {
-        tracing::error!("a plugin cannot be used, and no job that names it runs: {damage}");
+/// What topics have unless they set their own.
+fn topic_defaults(config: &NodeConfig) -> BTreeMap<String, String> {
+    let defaults = config.statics.iter().filter(|(name, _)| keys::is_topic_default(name));
+    defaults.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Says so when the defaults for topics cannot be met. They may name a plugin that is uploaded next, so that is no error.
+async fn check_defaults(chains: Arc<Chains>, defaults: BTreeMap<String, String>) {
+    if defaults.is_empty() {
+        return;
     }
-    Ok(Plugins::new(engine, registry, max_bytes))
+    let checked = tokio::task::spawn_blocking(move || chains.check("a-topic", 1, &defaults)).await;
+    if let Ok(Err(reason)) = checked {
+        tracing::error!(
+            "no topic can be made with the broker's defaults, and hooks of those that have them fail: {reason}"
+        );
+    }
+}
+
+fn open_plugins(config: &NodeConfig) -> anyhow::Result<Opened> {
+    let (log, metrics) = (Arc::new(PluginLog::default()), Arc::new(Metrics::default()));
+    let engine = Engine::new(EngineConfig {
+        cache_dir: Some(config.data_dir.join("plugin-cache")),
+        limits: Limits { module_bytes: config.plugin_max_bytes, ..Limits::default() },
+        metrics: metrics.clone(),
+        logs: log.clone(),
+        compiler: config.plugin_compiler.clone(),
+        ..EngineConfig::default()
+    })?;
+    let registry = Registry::open(config.data_dir.join("plugins"), config.plugin_policy.clone())?;
+    let plugins = Arc::new(Plugins::new(engine, registry, config.plugin_max_bytes));
+    for damage in plugins.damaged() {
+        tracing::error!("a plugin cannot be used, by no topic and no job that names it: {damage}");
+    }
+    for refusal in plugins.refused() {
+        tracing::error!("a plugin that is there does not run: {refusal}");
+    }
+    let library = Arc::new(NodeLibrary::new(plugins.clone()));
+    let chains = Arc::new(Chains::new(library.clone(), Arc::new(Operator(log.clone())), Options::default()));
+    Ok(Opened { plugins, library, chains, log, metrics })
 }
 
 #[cfg(test)]

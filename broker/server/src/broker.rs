@@ -3,12 +3,19 @@
 use crate::config::{ServerConfig, StartError};
 use crate::driver::storage::DataDirectory;
 use crate::driver::{Driver, Opening, Shared};
+use crate::hooks::append::{SendFailure, Sending, is_log_append_time};
+use crate::hooks::{Client, Switch, TopicTable};
 use crate::net::Listeners;
 use crate::server::{MEMORY_KIB, Phase, Server};
+use crate::topic_configs::{self, Altering, Change};
+use pelton_api::hooks::Hooks;
 use pelton_core::cluster::ClusterImage;
-use pelton_core::event::{PartitionReply, PartitionRequest, Reply, Request};
+use pelton_core::event::{
+    Acks, Appended, IncomingBatch, NewTopic, PartitionReply, PartitionRequest, Reply, Request, TopicRefusal,
+};
 use pelton_core::model::{Isolation, OFFSETS_TOPIC, Offset, PartId, TRANSACTIONS_TOPIC, TopicPartition};
 use pelton_core::refusal::Refusal;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,19 +44,25 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.phase.send_replace(Phase::Closed);
         self.server.driver.abandon();
+        self.server.hooks.stop();
         self.directory.release();
     }
 }
 
 impl Broker {
     /// Takes the data directory, loads what is in it, and listens. When it returns, every partition and every
-    /// coordinator is loaded.
+    /// coordinator is loaded, and what is attached to the topics is in. `hooks` is called once the data directory is
+    /// this broker's, and before anything listens; its error is one line and says what to do.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
+    pub async fn start(
+        config: ServerConfig,
+        hooks: impl FnOnce() -> Result<Arc<dyn Hooks>, String> + Send,
+    ) -> Result<Self, StartError> {
         let core = Arc::new(config.core);
         let directory = Arc::new(DataDirectory::open(&config.data_dir, core.node_id)?);
+        let hooks = hooks().map_err(StartError::Plugins)?;
         let bound = crate::net::bind(&config.listeners).await?;
         tracing::info!(
             path = %config.data_dir.display(),
@@ -69,6 +82,8 @@ impl Broker {
         let driver = Driver::start(config.shards, shared).map_err(storage)?;
         let (phase, phases) = watch::channel(Phase::Serving);
         let server = Arc::new(Server {
+            hooks: TopicTable::new(hooks, &config.configs, driver.clone(), image.clone()),
+            altering: Altering::default(),
             driver,
             cluster_id: directory.cluster_id().to_owned(),
             core,
@@ -90,6 +105,7 @@ impl Broker {
         let broker = Self { inner: Arc::new(Inner { server: server.clone(), directory, listeners, phase }) };
         opening.done().await.map_err(StartError::Storage)?;
         check_coordinator_topics(&server)?;
+        server.hooks.load().await.map_err(StartError::Plugins)?;
         accepting.start(&server);
         let interval = Duration::from_millis(config.retention_check_interval_ms.max(1));
         tokio::spawn(check_retention(server, interval));
@@ -129,6 +145,76 @@ impl Broker {
         self.inner.server.ensure_internal_topic(name).await
     }
 
+    /// Appends a batch as a client's, through the hooks of its topic; it has its place in the order of the partition
+    /// when this returns, and is appended also when nobody waits for what comes of it.
+    pub fn append(
+        &self,
+        from: Client,
+        partition: TopicPartition,
+        batch: IncomingBatch,
+        acks: Acks,
+        transactional_id: Option<Arc<str>>,
+    ) -> impl Future<Output = Result<Appended, SendFailure>> + Send + use<> {
+        let server = &self.inner.server;
+        let log_append_time = server.image().topic(&partition.topic).is_some_and(is_log_append_time);
+        let sending = Sending { partition, batch, acks, transactional_id, log_append_time };
+        let begun = server.hooks.append(sending, || from);
+        async move { begun.finish().await.map(|(appended, _)| appended) }
+    }
+
+    /// Makes topics, with what is attached to them; one result for each, in order.
+    ///
+    /// # Errors
+    /// A refusal of the request as a whole.
+    pub async fn create_topics(
+        &self,
+        topics: Vec<NewTopic>,
+        validate_only: bool,
+    ) -> Result<Vec<TopicRefusal>, Refusal> {
+        self.inner.server.create_topics(topics, validate_only).await
+    }
+
+    /// Changes some configs of a topic, and what is attached to it. `by` names who does it, for the record of switches.
+    ///
+    /// # Errors
+    /// As for [`topic_configs::alter`].
+    pub async fn alter_topic_configs(
+        &self,
+        topic: &str,
+        changes: Vec<(String, Change)>,
+        by: &str,
+        validate_only: bool,
+    ) -> Result<(), Refusal> {
+        topic_configs::alter(&self.inner.server, topic, changes, by, validate_only).await
+    }
+
+    /// Sets the `pelton.*` configs again that were in effect before the last switch of the topic's plugins.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidRequest`] when they were never switched; otherwise as for [`Broker::alter_topic_configs`].
+    pub async fn rollback(&self, topic: &str, by: &str) -> Result<(), Refusal> {
+        let server = &self.inner.server;
+        let changes = server.hooks.rollback_changes(topic)?;
+        topic_configs::alter(server, topic, changes, by, false).await
+    }
+
+    /// The switches of a topic's plugins that are kept, the last one last.
+    pub fn switches(&self, topic: &str) -> Vec<Switch> {
+        self.inner.server.hooks.switches(topic)
+    }
+
+    /// What is attached to a topic now (`TopicHooks::identity`).
+    pub fn attached(&self, topic: &str) -> Option<String> {
+        self.inner.server.hooks.identity(topic)
+    }
+
+    /// The `pelton.*` configs that a topic has in effect: its own over the broker's.
+    pub fn topic_configs(&self, topic: &str) -> Option<BTreeMap<String, String>> {
+        let image = self.image();
+        let topic = image.topic(topic)?;
+        Some(self.inner.server.hooks.effective(topic.internal, &topic.configs))
+    }
+
     /// Waits until something at or past `offset` can be read, `max_wait` at most; says whether it can.
     pub async fn readable(
         &self,
@@ -157,6 +243,7 @@ impl Broker {
         {
             tracing::warn!(%error, "the clean shutdown could not be noted; the next start recovers the logs");
         }
+        inner.server.hooks.stop();
         inner.directory.release();
     }
 }

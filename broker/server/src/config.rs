@@ -95,6 +95,9 @@ pub enum StartError {
         /// What does not fit.
         reason: String,
     },
+    /// The plugins of the broker cannot be run.
+    #[error("the plugins cannot be run: {0}")]
+    Plugins(String),
     /// What is in the data directory cannot be loaded.
     #[error("the data directory cannot be loaded: {0}")]
     Storage(String),

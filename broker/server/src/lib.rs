@@ -1,8 +1,8 @@
 //! The broker as a server: sockets, Kafka's protocol, and the threads that carry out what `broker/core` decides.
 //!
 //! [`net`] moves frames, [`protocol`] reads and writes them, [`handlers`] translate (one file for each API
-//! key), and [`driver`] runs the machines and their logs. [`Broker`] is what the composition root starts; it
-//! offers jobs of the same process the same door that the handlers use.
+//! key), [`driver`] runs the machines and their logs, and [`hooks`] lets plugins stand between the two. [`Broker`] is what
+//! the composition root starts; it offers jobs of the same process the same door that the handlers use.
 //!
 //! What this room does not do: it decides nothing about topics, offsets, groups or transactions.
 //!
@@ -14,9 +14,11 @@ mod broker;
 mod config;
 pub mod driver;
 pub mod handlers;
+pub mod hooks;
 pub mod net;
 pub mod protocol;
 mod server;
+pub mod topic_configs;
 
 pub use broker::Broker;
 pub use config::{ServerConfig, StartError};

@@ -2,6 +2,8 @@
 
 use crate::driver::Driver;
 use crate::handlers::ConnectionFacts;
+use crate::hooks::TopicTable;
+use crate::topic_configs::{self, Altering};
 use pelton_core::cluster::ClusterImage;
 use pelton_core::config::CoreConfig;
 use pelton_core::event::{ClusterReply, ClusterRequest, NewTopic, Reply, Request, TopicRefusal};
@@ -33,6 +35,10 @@ pub struct Server {
     pub driver: Arc<Driver>,
     /// Settings that decisions depend on.
     pub core: Arc<CoreConfig>,
+    /// The topics that plugins are attached to.
+    pub hooks: TopicTable,
+    /// Whose turn it is to change a topic.
+    pub altering: Altering,
     /// `cluster.id`.
     pub cluster_id: String,
     /// Where clients are told to go, if not where they came.
@@ -67,8 +73,7 @@ impl Server {
 
     /// The time of day in milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> i64 {
-        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+        now_ms()
     }
 
     /// What a new connection is told of this broker.
@@ -88,19 +93,16 @@ impl Server {
         }
     }
 
-    /// Makes topics; one result for each, in order.
+    /// Makes topics, with what is attached to them; one result for each, in order.
     ///
     /// # Errors
     /// A refusal of the request as a whole.
     pub async fn create_topics(
-        &self,
+        self: &Arc<Self>,
         topics: Vec<NewTopic>,
         validate_only: bool,
     ) -> Result<Vec<TopicRefusal>, Refusal> {
-        match self.ask_cluster(ClusterRequest::CreateTopics { topics, validate_only }).await? {
-            ClusterReply::Topics(results) => Ok(results),
-            other => Err(crate::handlers::unexpected(&other)),
-        }
+        topic_configs::create(self, topics, validate_only).await
     }
 
     /// Makes the topic of a coordinator when it is first needed.
@@ -130,7 +132,13 @@ impl Server {
             configs: configs.map(setting).into_iter().collect(),
             internal: true,
         };
-        match self.create_topics(vec![topic], false).await?.pop() {
+        // Nothing is ever attached to these, so they need not pass the door of the others.
+        let made =
+            match self.ask_cluster(ClusterRequest::CreateTopics { topics: vec![topic], validate_only: false }).await? {
+                ClusterReply::Topics(mut results) => results.pop(),
+                other => return Err(crate::handlers::unexpected(&other)),
+            };
+        match made {
             Some((_, Ok(_) | Err(Refusal::TopicAlreadyExists))) => Ok(()),
             Some((_, Err(refusal))) => Err(refusal),
             None => Err(Refusal::RequestTimedOut),
@@ -154,6 +162,12 @@ impl Server {
             other => Err(crate::handlers::unexpected(&other)),
         }
     }
+}
+
+/// The time of day in milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Whether the broker makes this topic by itself.

@@ -1,7 +1,9 @@
 //! The broker as its clients see it: a real one on a free port, and Kafka's protocol over loopback.
 
 mod client;
+mod configs;
 mod groups;
+mod hooks;
 mod hostile;
 mod produce_fetch;
 mod restart;

@@ -31,6 +31,17 @@ pub enum ModuleError {
     /// The bytes are no Wasm module or component.
     #[error("not a WebAssembly module: {0}")]
     NotWasm(String),
+    /// The module exports a world, and imports something that this world does not grant.
+    #[error("it is a {kind} and imports `{import}`, which is not granted to a {kind}")]
+    NotGranted {
+        /// The world that it exports.
+        kind: crate::manifest::PluginKind,
+        /// What it imports.
+        import: String,
+    },
+    /// The module's own description of itself failed.
+    #[error("its `describe` failed: {0}")]
+    Describe(Fault),
     /// The module exports no world that Pelton runs.
     #[error("not a Pelton plugin: it exports no `{expected}`; its exports are: {found}")]
     NoWorld {

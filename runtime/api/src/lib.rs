@@ -8,8 +8,11 @@
 //! elsewhere, and only the composition root (`broker/node`) knows both sides.
 
 pub mod fault;
+pub mod hooks;
+pub mod interceptor;
 pub mod job;
 pub mod manifest;
+pub mod partitioner;
 pub mod ports;
 pub mod store;
 pub mod transform;

@@ -5,8 +5,8 @@
 //! lies beside the entries and is readable by its owner alone. Whoever can read that key can run code as
 //! this user anyway.
 //!
-//! Invariant: `deserialize`, which trusts its input, sees only what passed the MAC. Anything else is
-//! compiled again. A failure to write costs time at the next start and nothing else.
+//! Invariant: `deserialize`, which trusts its input, sees only [`Trusted`] code: what passed the MAC, or what a compiler of this
+//! process's own just wrote. Anything else is compiled again. A failure to write costs time at the next start and nothing else.
 
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use wasmtime::Module;
 use wasmtime::component::Component;
 
 /// Entries kept; the oldest go first. An entry of another engine's version is never read again.
@@ -41,38 +42,32 @@ impl Cache {
     }
 
     /// What was compiled from the upload with this digest; `None` when there is nothing to be trusted.
-    pub(crate) fn load(&self, engine: &wasmtime::Engine, digest: &str) -> Option<Component> {
+    pub(crate) fn load(&self, digest: &str) -> Option<Trusted> {
         let name = self.entry_name(digest);
-        let file = fs::read(self.dir.join(&name)).ok()?;
+        let mut file = fs::read(self.dir.join(&name)).ok()?;
         let (mac, code) = file.split_at_checked(MAC_BYTES)?;
         if self.mac(&name, code).verify_slice(mac).is_err() {
             tracing::warn!(entry = %name, "compiled plugin on disk is damaged or not ours; it is compiled again");
             return None;
         }
-        // SAFETY: `deserialize` demands bytes that `Component::serialize` made. The MAC over them, under a key
-        // that only this user can read, was verified just above, and the bytes are in memory since before
-        // that check, so nobody can have changed them after it. The entry's name, which the MAC covers,
-        // carries the fingerprint of this very engine; a mismatch that is left is an error, not unsoundness.
-        #[allow(unsafe_code)]
-        let component = unsafe { Component::deserialize(engine, code) };
-        component.inspect_err(|error| tracing::warn!(entry = %name, %error, "compiled plugin cannot be loaded")).ok()
+        file.drain(..MAC_BYTES);
+        Some(Trusted(file))
     }
 
     /// Keeps what was compiled from the upload with this digest.
-    pub(crate) fn store(&self, component: &Component, digest: &str) {
-        if let Err(error) = self.try_store(component, digest) {
+    pub(crate) fn store(&self, code: &Trusted, digest: &str) {
+        if let Err(error) = self.try_store(code, digest) {
             tracing::warn!(dir = %self.dir.display(), %error, "a compiled plugin could not be kept");
         }
     }
 
-    fn try_store(&self, component: &Component, digest: &str) -> io::Result<()> {
-        let code = component.serialize().map_err(|error| io::Error::other(format!("{error:#}")))?;
+    fn try_store(&self, code: &Trusted, digest: &str) -> io::Result<()> {
         let name = self.entry_name(digest);
-        let mac = self.mac(&name, &code).finalize().into_bytes();
+        let mac = self.mac(&name, &code.0).finalize().into_bytes();
         let unfinished = self.dir.join(format!("{name}.new"));
         let mut file = File::create(&unfinished)?;
         file.write_all(&mac)?;
-        file.write_all(&code)?;
+        file.write_all(&code.0)?;
         fs::rename(&unfinished, self.dir.join(&name))?;
         self.remove_oldest()
     }
@@ -100,6 +95,36 @@ impl Cache {
         mac.update(name.as_bytes());
         mac.update(code);
         mac
+    }
+}
+
+/// Serialized code that a compiler of ours wrote: in this process, in its child, or earlier, under this cache's key.
+pub(crate) struct Trusted(Vec<u8>);
+
+impl Trusted {
+    /// What a compiler just wrote, this process or a child of it that runs our own program.
+    pub(crate) fn of_compiler(code: Vec<u8>) -> Self {
+        Self(code)
+    }
+
+    /// The code as a component.
+    pub(crate) fn component(&self, engine: &wasmtime::Engine) -> wasmtime::Result<Component> {
+        // SAFETY: `deserialize` demands bytes that wasmtime's own compiler serialized. A `Trusted` holds nothing else: it comes
+        // from `of_compiler`, or from a file whose MAC, under a key that only this user can read, was verified over the very
+        // bytes in memory. An engine of another version or setting gives an error, not unsoundness.
+        #[allow(unsafe_code)]
+        unsafe {
+            Component::deserialize(engine, &self.0)
+        }
+    }
+
+    /// The code as a core module.
+    pub(crate) fn module(&self, engine: &wasmtime::Engine) -> wasmtime::Result<Module> {
+        // SAFETY: as in `component`. Code of a component gives an error.
+        #[allow(unsafe_code)]
+        unsafe {
+            Module::deserialize(engine, &self.0)
+        }
     }
 }
 

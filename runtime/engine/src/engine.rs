@@ -2,11 +2,14 @@
 
 use crate::cache::Cache;
 use crate::compile;
+use crate::compiler::child::Program;
 use crate::host::{self, HostData};
 use crate::limits::{CORE_INSTANCES, Limits, MEMORIES, TABLE_ELEMENTS, TABLES};
+use crate::observe::{LogSink, MetricSink, NoMetrics, TracedLog};
 use crate::plugin::Plugin;
 use pelton_api::fault::ModuleError;
 use pelton_api::manifest::PluginRef;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,12 +20,45 @@ use wasmtime::component::Linker;
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// How an engine is set up.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct EngineConfig {
     /// Where compiled code is kept between starts; it is created when it does not exist. `None` keeps nothing.
     pub cache_dir: Option<PathBuf>,
     /// What each guest may use.
     pub limits: Limits,
+    /// Where the numbers of plugins go. By default nowhere.
+    pub metrics: Arc<dyn MetricSink>,
+    /// Where the lines of plugins go. By default to the log of the process.
+    pub logs: Arc<dyn LogSink>,
+    /// A program and its arguments that run [`compile_on_stdio`](crate::compile_on_stdio): modules are compiled in a child with
+    /// limits of its own. `None` compiles in this process.
+    pub compiler: Option<Vec<OsString>>,
+    /// Whether fuel is counted, at the cost of a tenth of a guest's speed. It limits nothing.
+    pub fuel: bool,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            limits: Limits::default(),
+            metrics: Arc::new(NoMetrics),
+            logs: Arc::new(TracedLog),
+            compiler: None,
+            fuel: false,
+        }
+    }
+}
+
+impl std::fmt::Debug for EngineConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineConfig")
+            .field("cache_dir", &self.cache_dir)
+            .field("limits", &self.limits)
+            .field("compiler", &self.compiler)
+            .field("fuel", &self.fuel)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The engine could not be set up on this machine.
@@ -48,6 +84,10 @@ pub(crate) struct Inner {
     pub(crate) linker: Linker<HostData>,
     pub(crate) limits: Limits,
     pub(crate) cache: Option<Cache>,
+    pub(crate) metrics: Arc<dyn MetricSink>,
+    pub(crate) logs: Arc<dyn LogSink>,
+    pub(crate) compiler: Option<Program>,
+    pub(crate) fuel: bool,
     /// Held during a compilation: one at a time bounds its memory, and wasmtime uses all cores for one.
     pub(crate) compiling: Mutex<()>,
     _ticker: Ticker,
@@ -61,7 +101,7 @@ impl Engine {
     /// are compiled at each start.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let setup = |error: wasmtime::Error| EngineError::Setup(format!("{error:#}"));
-        let wasmtime = wasmtime::Engine::new(&wasmtime_config(&config.limits)).map_err(setup)?;
+        let wasmtime = wasmtime::Engine::new(&running_config(&config.limits, config.fuel)).map_err(setup)?;
         let linker = host::linker(&wasmtime).map_err(setup)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(EngineError::Thread)?;
         let cache = config.cache_dir.and_then(|dir| match Cache::open(dir.clone(), &wasmtime) {
@@ -71,13 +111,23 @@ impl Engine {
                 None
             }
         });
-        let compiling = Mutex::new(());
-        let inner = Inner { wasmtime, linker, limits: config.limits, cache, compiling, _ticker: ticker };
+        let inner = Inner {
+            wasmtime,
+            linker,
+            limits: config.limits,
+            cache,
+            metrics: config.metrics,
+            logs: config.logs,
+            compiler: config.compiler.and_then(Program::new),
+            fuel: config.fuel,
+            compiling: Mutex::new(()),
+            _ticker: ticker,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Checks and compiles an uploaded module: a component, or a core module that carries
-    /// `wit-bindgen`'s section. Runs for 0.1 s to a minute on the caller's thread; what was compiled before
+    /// Checks and compiles an uploaded module: a component, a core module that carries `wit-bindgen`'s section, or
+    /// one of the flat contract. Runs for 0.1 s to a minute on the caller's thread; what was compiled before
     /// comes from the cache.
     ///
     /// # Errors
@@ -98,8 +148,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Cranelift, no threads, no shared memory, nothing whose outcome differs between machines; every pool has a size.
-fn wasmtime_config(limits: &Limits) -> wasmtime::Config {
+/// What an engine that runs code has beyond one that compiles it: every pool has a size.
+fn running_config(limits: &Limits, fuel: bool) -> wasmtime::Config {
     let mut pool = wasmtime::PoolingAllocationConfig::new();
     pool.total_component_instances(limits.instances)
         .total_core_instances(limits.instances.saturating_mul(4).saturating_add(CORE_INSTANCES as u32))
@@ -111,17 +161,27 @@ fn wasmtime_config(limits: &Limits) -> wasmtime::Config {
         .max_memory_size(limits.memory_bytes)
         .table_elements(TABLE_ELEMENTS)
         .linear_memory_keep_resident(256 << 10);
+    let mut config = compiler_config(fuel);
+    config
+        .memory_init_cow(true)
+        .allocation_strategy(wasmtime::InstanceAllocationStrategy::Pooling(pool))
+        .max_wasm_stack(512 << 10);
+    config
+}
+
+/// What the code depends on, the same in every process of one version: Cranelift, no threads, no shared memory, nothing whose outcome
+/// differs between machines.
+pub(crate) fn compiler_config(fuel: bool) -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     config
         .strategy(wasmtime::Strategy::Cranelift)
         .cranelift_nan_canonicalization(true)
         .epoch_interruption(true)
-        .memory_init_cow(true)
-        .allocation_strategy(wasmtime::InstanceAllocationStrategy::Pooling(pool))
-        .max_wasm_stack(512 << 10)
+        .consume_fuel(fuel)
         .wasm_component_model(true)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // The adapters between the parts of a component move bytes from one memory to another.
+        .wasm_multi_memory(true)
         .wasm_relaxed_simd(false)
         .shared_memory(false);
     config

@@ -1,10 +1,10 @@
 //! Runs plugins: WebAssembly components in wasmtime, each within its limits. wasmtime lives only here.
 //!
-//! What this room does: it checks an uploaded module and says what is missing ([`Engine::compile`]), keeps
-//! what it compiled on disk, gives each task an instance of its own, serves the guest's imports (`host`),
-//! and turns what comes back into the types of `pelton_api` (`adapter`, one file for each kind of plugin).
+//! What this room does: it checks an uploaded module and says what is missing ([`Engine::compile`]), compiles it in a child process where
+//! it is told to ([`compile_on_stdio`]), keeps what it compiled on disk, makes instances, serves what a guest asks
+//! (`host`), and turns what comes back into the types of `pelton_api` (`adapter`, one file for each kind of plugin).
 //!
-//! What it does not: it knows no topics, no jobs and no names beyond the one it is told. It starts no thread
+//! What it does not: it knows no chains, no policies, no jobs and no names beyond those it is told. It starts no thread
 //! for guests; a guest runs on its caller's thread, which must not be one of the network's.
 //!
 //! Invariants: nothing that a guest does ends the process, holds its thread for longer than the time limit
@@ -14,14 +14,20 @@
 mod adapter;
 mod cache;
 mod compile;
+mod compiler;
 mod engine;
+mod flat;
 mod host;
 mod limits;
+mod metrics;
+mod module;
+mod observe;
 mod plugin;
+mod records;
 
+pub use compiler::child::compile_on_stdio;
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use limits::Limits;
+pub use metrics::Metrics;
+pub use observe::{Level, LogSink, MetricSink, NoMetrics, Series, TracedLog};
 pub use plugin::Plugin;
-
-/// The interface that a transform exports, in the version that this engine speaks.
-pub const TRANSFORM_INTERFACE: &str = "pelton:plugin/transform@0.1.0";

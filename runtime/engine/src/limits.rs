@@ -13,15 +13,22 @@ pub(crate) const MEMORIES: usize = 4;
 /// Elements of one table: functions that a guest calls through pointers.
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 
-/// What one plugin instance may use. The defaults suit jobs on a machine that serves others too.
+/// What one plugin instance may use. The defaults suit a machine that serves others too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Size of an uploaded module. Default 32 MiB, which a JavaScript or Python guest needs.
     pub module_bytes: usize,
+    /// Time that a compilation in a child process may take. Default 3 minutes, which a Python guest needs on a small machine.
+    pub compile_time: Duration,
     /// Linear memory of one instance. Default 64 MiB.
     pub memory_bytes: usize,
-    /// Time that one call may take, the host's own work for it not counted. Default 2 s.
+    /// Time that one call may take, the host's own work for it not counted. Default 2 s. Calls of interceptors and
+    /// partitioners about records have [`Limits::hook_time`] instead.
     pub call_time: Duration,
+    /// Time that one call of an interceptor or a partitioner may take, beside [`Limits::hook_time_per_record`]. Default 250 ms.
+    pub hook_time: Duration,
+    /// What each record of the batch adds to [`Limits::hook_time`]. Default 0.1 ms.
+    pub hook_time_per_record: Duration,
     /// What one call may give back, and what it may hand to the host in one go. Default 32 MiB.
     pub output_bytes: usize,
     /// Key and value of one state entry together. Default 1 MiB, the most that a Kafka record has by default.
@@ -36,13 +43,24 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             module_bytes: 32 << 20,
+            compile_time: Duration::from_secs(180),
             memory_bytes: 64 << 20,
             call_time: Duration::from_secs(2),
+            hook_time: Duration::from_millis(250),
+            hook_time_per_record: Duration::from_micros(100),
             output_bytes: 32 << 20,
             state_entry_bytes: 1 << 20,
             state_write_bytes: 64 << 20,
             instances: 1_000,
         }
+    }
+}
+
+impl Limits {
+    /// Time for one call of an interceptor or a partitioner over that many records.
+    pub(crate) fn hook_time(&self, records: usize) -> Duration {
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        self.hook_time.saturating_add(self.hook_time_per_record.saturating_mul(records))
     }
 }
 

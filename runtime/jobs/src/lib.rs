@@ -15,6 +15,7 @@
 mod double;
 pub mod names;
 pub mod partitioner;
+pub mod pass;
 pub mod scheduler;
 pub mod state;
 pub mod task;

@@ -15,7 +15,7 @@ pub enum Decision {
     /// The name and version are free.
     Add,
     /// The same bytes are there already, under this manifest: nothing is to be done.
-    AlreadyThere(PluginManifest),
+    AlreadyThere(Box<PluginManifest>),
     /// Other bytes are there. What was published does not change.
     Taken {
         /// Digest of the bytes that are there.
@@ -28,7 +28,7 @@ impl Catalogue {
     pub fn decide(&self, plugin: &PluginRef, digest: &str) -> Decision {
         match self.plugins.get(plugin) {
             None => Decision::Add,
-            Some(manifest) if manifest.digest == digest => Decision::AlreadyThere(manifest.clone()),
+            Some(manifest) if manifest.digest == digest => Decision::AlreadyThere(Box::new(manifest.clone())),
             Some(manifest) => Decision::Taken { existing: manifest.digest.clone() },
         }
     }
@@ -36,6 +36,16 @@ impl Catalogue {
     /// Takes a plugin in. What was decided before still holds: an entry that is there stays as it is.
     pub fn insert(&mut self, manifest: PluginManifest) {
         self.plugins.entry(manifest.plugin.clone()).or_insert(manifest);
+    }
+
+    /// Takes a plugin out; its manifest, if it was there.
+    pub fn remove(&mut self, plugin: &PluginRef) -> Option<PluginManifest> {
+        self.plugins.remove(plugin)
+    }
+
+    /// Whether a plugin has the bytes with that digest.
+    pub fn has_bytes(&self, digest: &str) -> bool {
+        self.plugins.values().any(|manifest| manifest.digest == digest)
     }
 
     /// The plugin of that name and version.
@@ -60,16 +70,25 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pelton_api::manifest::PluginKind;
+    use pelton_api::manifest::{Abi, ModuleFacts, PluginKind, Provenance};
 
     fn manifest(plugin: &str, digest: &str) -> PluginManifest {
         PluginManifest {
             plugin: plugin.parse().expect("the test names a plugin well"),
-            kind: PluginKind::Transform,
-            interface: "pelton:plugin/transform@0.1.0".to_owned(),
+            facts: ModuleFacts {
+                kind: PluginKind::Transform,
+                interface: "pelton:plugin/transform@0.1.0".to_owned(),
+                abi: Abi::Component,
+                imports: Vec::new(),
+                wants: None,
+                reads: None,
+            },
             digest: digest.to_owned(),
             size_bytes: 1,
             uploaded_at_ms: 0,
+            uploaded_by: None,
+            provenance: Provenance::default(),
+            signed_by: None,
         }
     }
 
@@ -79,11 +98,24 @@ mod tests {
         let first = manifest("a@1", "11");
         assert_eq!(catalogue.decide(&first.plugin, "11"), Decision::Add);
         catalogue.insert(first.clone());
-        assert_eq!(catalogue.decide(&first.plugin, "11"), Decision::AlreadyThere(first.clone()));
+        assert_eq!(catalogue.decide(&first.plugin, "11"), Decision::AlreadyThere(Box::new(first.clone())));
         assert_eq!(catalogue.decide(&first.plugin, "22"), Decision::Taken { existing: "11".to_owned() });
         assert_eq!(catalogue.decide(&manifest("a@2", "22").plugin, "22"), Decision::Add);
         catalogue.insert(manifest("a@1", "22"));
         assert_eq!(catalogue.get(&first.plugin), Some(&first));
+    }
+
+    #[test]
+    fn a_version_that_was_taken_out_is_free_again() {
+        let mut catalogue = Catalogue::default();
+        catalogue.insert(manifest("a@1", "11"));
+        catalogue.insert(manifest("b@1", "11"));
+        let plugin = "a@1".parse().unwrap();
+        assert_eq!(catalogue.remove(&plugin), Some(manifest("a@1", "11")));
+        assert_eq!((catalogue.remove(&plugin), catalogue.has_bytes("11")), (None, true));
+        assert_eq!(catalogue.decide(&plugin, "22"), Decision::Add);
+        catalogue.remove(&"b@1".parse().unwrap());
+        assert!(!catalogue.has_bytes("11"));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! A plugin's bytes lie in `<sha256>.wasm`, so two names may share them, and its manifest in
 //! `<name>@<version>.json`. The bytes are written and synced before the manifest that speaks of them; both
 //! are written under another name and renamed, so a crash leaves a whole file or none. Bytes without a
-//! manifest are what a crash in between leaves: they do no harm, and the next upload uses them.
+//! manifest are what a crash in between leaves: they do no harm, and the next upload uses them. A removal goes the
+//! other way round: first the manifest, then the bytes.
 
 use crate::catalogue::{Catalogue, Decision};
-use pelton_api::manifest::{PluginKind, PluginManifest, PluginRef};
+use crate::policy::{self, Policy, PolicyError};
+use pelton_api::manifest::{ModuleFacts, PluginManifest, PluginRef, Provenance};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,12 +21,32 @@ mod tests;
 
 const MANIFEST_SUFFIX: &str = ".json";
 const UNFINISHED_SUFFIX: &str = ".new";
-/// A manifest is some 300 bytes; a larger file is none.
+/// A manifest is some 1,000 bytes; a larger file is none.
 const MANIFEST_MAX_BYTES: u64 = 64 << 10;
+
+/// A module to be kept.
+#[derive(Debug, Clone)]
+pub struct Upload<'a> {
+    /// Under which name and version.
+    pub plugin: PluginRef,
+    /// The module as it came.
+    pub bytes: &'a [u8],
+    /// What the engine found out about it.
+    pub facts: ModuleFacts,
+    /// What it says of itself.
+    pub provenance: Provenance,
+    /// Who uploads it.
+    pub uploaded_by: Option<String>,
+    /// The time, in milliseconds since the Unix epoch.
+    pub now_ms: i64,
+}
 
 /// Why the registry could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
+    /// The operator's policy refuses the plugin.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// Other bytes have that name and version already.
     #[error(
         "{plugin} exists already with other bytes (sha256 {existing}; this upload: {uploaded}); \
@@ -72,6 +94,7 @@ pub enum RegistryError {
 #[derive(Debug)]
 pub struct Registry {
     dir: PathBuf,
+    policy: Policy,
     catalogue: RwLock<Catalogue>,
     /// Entries whose manifest cannot be read, by the name of their file, with the reason.
     damaged: RwLock<BTreeMap<String, RegistryError>>,
@@ -84,7 +107,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Io`] when the directory itself cannot be made or listed.
-    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, RegistryError> {
+    pub fn open(dir: impl Into<PathBuf>, policy: Policy) -> Result<Self, RegistryError> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(io_error("cannot make the directory", &dir))?;
         let mut catalogue = Catalogue::default();
@@ -102,52 +125,129 @@ impl Registry {
                 }
             }
         }
-        Ok(Self { dir, catalogue: RwLock::new(catalogue), damaged: RwLock::new(damaged) })
+        Ok(Self { dir, policy, catalogue: RwLock::new(catalogue), damaged: RwLock::new(damaged) })
     }
 
-    /// Keeps a plugin that the engine has accepted. The same bytes again change nothing and answer with the
-    /// manifest that is there. When it returns, the plugin survives a power cut.
+    /// What the operator allows.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether an upload has a chance, before its bytes are compiled: its signature, its name, the room for it.
     ///
     /// # Errors
-    /// [`RegistryError::Taken`], [`RegistryError::Io`].
-    pub fn add(
+    /// [`RegistryError::Policy`], [`RegistryError::Taken`].
+    pub fn check(&self, plugin: &PluginRef, bytes: &[u8], provenance: &Provenance) -> Result<(), RegistryError> {
+        self.decide(&self.read(), plugin, bytes, &digest_of(bytes), provenance).map(drop)
+    }
+
+    /// The manifest that is there already, and whether this upload adds a signature to it.
+    fn decide(
         &self,
-        plugin: PluginRef,
+        catalogue: &Catalogue,
+        plugin: &PluginRef,
         bytes: &[u8],
-        kind: PluginKind,
-        interface: &str,
-        now_ms: i64,
-    ) -> Result<PluginManifest, RegistryError> {
-        let digest = digest_of(bytes);
-        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
-        match catalogue.decide(&plugin, &digest) {
-            Decision::AlreadyThere(manifest) => {
-                // The bytes may have been lost since; an upload mends that.
-                self.write_bytes(&digest, bytes)?;
-                return Ok(manifest);
+        digest: &str,
+        provenance: &Provenance,
+    ) -> Result<Option<(PluginManifest, bool)>, RegistryError> {
+        match catalogue.decide(plugin, digest) {
+            Decision::AlreadyThere(mut manifest) => {
+                let signs = manifest.provenance.signature.is_none() && provenance.signature.is_some();
+                if signs {
+                    policy::check_provenance(provenance)?;
+                    manifest.provenance = provenance.clone();
+                }
+                manifest.signed_by = self.policy.signer(plugin, digest, &manifest.provenance)?;
+                Ok(Some((*manifest, signs)))
             }
             Decision::Taken { existing } => {
                 let latest = catalogue.latest(&plugin.name).map_or(plugin.version, |found| found.plugin.version);
                 let next = PluginRef { name: plugin.name.clone(), version: latest.saturating_add(1) };
-                return Err(RegistryError::Taken { plugin, existing, uploaded: digest, next });
+                Err(RegistryError::Taken { plugin: plugin.clone(), existing, uploaded: digest.to_owned(), next })
             }
-            Decision::Add => {}
+            Decision::Add => {
+                policy::check_provenance(provenance)?;
+                self.policy.signer(plugin, digest, provenance)?;
+                self.policy.room(catalogue.iter(), digest, bytes.len() as u64)?;
+                Ok(None)
+            }
         }
+    }
+
+    /// Keeps a plugin that the engine has accepted. The same bytes again answer with the manifest that is there and
+    /// change nothing, but that one without a signature may get one. When it returns, the plugin survives a power cut.
+    ///
+    /// # Errors
+    /// [`RegistryError::Policy`], [`RegistryError::Taken`], [`RegistryError::Io`].
+    pub fn add(&self, upload: Upload<'_>) -> Result<PluginManifest, RegistryError> {
+        let Upload { plugin, bytes, facts, provenance, uploaded_by, now_ms } = upload;
+        let digest = digest_of(bytes);
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((manifest, signed_now)) = self.decide(&catalogue, &plugin, bytes, &digest, &provenance)? {
+            self.policy.admit(&plugin, &digest, &facts, &manifest.provenance)?;
+            // The bytes may have been lost since; an upload mends that.
+            self.write_bytes(&digest, bytes)?;
+            if signed_now {
+                self.write_manifest(&manifest)?;
+                catalogue.remove(&plugin);
+                catalogue.insert(manifest.clone());
+            }
+            return Ok(manifest);
+        }
+        let signed_by = self.policy.admit(&plugin, &digest, &facts, &provenance)?;
+        let size_bytes = bytes.len() as u64;
         let manifest = PluginManifest {
             plugin,
-            kind,
-            interface: interface.to_owned(),
+            facts,
             digest,
-            size_bytes: bytes.len() as u64,
+            size_bytes,
             uploaded_at_ms: now_ms,
+            uploaded_by,
+            provenance,
+            signed_by,
         };
         self.write_bytes(&manifest.digest, bytes)?;
-        let path = self.dir.join(format!("{}{MANIFEST_SUFFIX}", manifest.plugin));
-        let text = serde_json::to_vec_pretty(&manifest).map_err(|error| damaged(&path, error.to_string()))?;
-        write_atomically(&self.dir, &path, &text)?;
+        self.write_manifest(&manifest)?;
         catalogue.insert(manifest.clone());
         self.damaged.write().unwrap_or_else(PoisonError::into_inner).remove(&manifest.plugin.to_string());
         Ok(manifest)
+    }
+
+    /// Removes a plugin, also one whose manifest is damaged. Its bytes go with it when no other plugin has them; while
+    /// a damaged manifest may be the other, they stay. Whoever asks has made sure that nobody uses it.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unknown`]; [`RegistryError::Io`], after which the plugin may be gone and its bytes there.
+    pub fn remove(&self, plugin: &PluginRef) -> Result<(), RegistryError> {
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        let mut unreadable = self.damaged.write().unwrap_or_else(PoisonError::into_inner);
+        let name = plugin.to_string();
+        let found = catalogue.get(plugin).cloned();
+        if found.is_none() && !unreadable.contains_key(&name) {
+            let hint = catalogue.latest(&plugin.name).map(|found| found.plugin.clone());
+            return Err(RegistryError::Unknown { plugin: plugin.clone(), hint });
+        }
+        remove_file(&self.manifest_path(plugin))?;
+        sync_dir(&self.dir)?;
+        catalogue.remove(plugin);
+        unreadable.remove(&name);
+        match found {
+            Some(manifest) if unreadable.is_empty() && !catalogue.has_bytes(&manifest.digest) => {
+                remove_file(&bytes_path(&self.dir, &manifest.digest))?;
+                sync_dir(&self.dir)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write_manifest(&self, manifest: &PluginManifest) -> Result<(), RegistryError> {
+        let path = self.manifest_path(&manifest.plugin);
+        let text = serde_json::to_vec_pretty(manifest).map_err(|error| damaged(&path, error.to_string()))?;
+        write_atomically(&self.dir, &path, &text)
+    }
+
+    fn manifest_path(&self, plugin: &PluginRef) -> PathBuf {
+        self.dir.join(format!("{plugin}{MANIFEST_SUFFIX}"))
     }
 
     /// All plugins, by name and version.
@@ -170,12 +270,14 @@ impl Registry {
         self.read().get(plugin).cloned()
     }
 
-    /// The bytes of a plugin, as they were uploaded: their digest is checked.
+    /// The bytes of a plugin, as they were uploaded: their digest is checked, and so is the policy, which may have
+    /// become stricter since.
     ///
     /// # Errors
-    /// [`RegistryError::Unknown`], [`RegistryError::Damaged`], [`RegistryError::Io`].
+    /// [`RegistryError::Unknown`], [`RegistryError::Policy`], [`RegistryError::Damaged`], [`RegistryError::Io`].
     pub fn bytes(&self, plugin: &PluginRef) -> Result<Vec<u8>, RegistryError> {
         let Some(manifest) = self.get(plugin) else { return Err(self.absent(plugin)) };
+        self.policy.admit(plugin, &manifest.digest, &manifest.facts, &manifest.provenance)?;
         check_bytes(&self.dir, &manifest)?;
         let path = bytes_path(&self.dir, &manifest.digest);
         let bytes = fs::read(&path).map_err(io_error("cannot read", &path))?;
@@ -193,7 +295,7 @@ impl Registry {
         match damaged.get(&plugin.to_string()) {
             None => RegistryError::Unknown { plugin: plugin.clone(), hint },
             Some(RegistryError::Damaged { path, reason }) => self::damaged(path, reason.clone()),
-            Some(other) => self::damaged(&self.dir.join(format!("{plugin}{MANIFEST_SUFFIX}")), other.to_string()),
+            Some(other) => self::damaged(&self.manifest_path(plugin), other.to_string()),
         }
     }
 
@@ -265,6 +367,14 @@ fn write_atomically(dir: &Path, path: &Path, bytes: &[u8]) -> Result<(), Registr
     };
     write().map_err(io_error("cannot write", path))?;
     sync_dir(dir)
+}
+
+/// Removes a file; one that is not there any more is removed already.
+fn remove_file(path: &Path) -> Result<(), RegistryError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("cannot remove", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 fn sync_dir(dir: &Path) -> Result<(), RegistryError> {

@@ -24,6 +24,7 @@ mod codec;
 mod control;
 mod error;
 mod header;
+mod partition;
 mod patch;
 mod record;
 pub mod varint;
@@ -40,6 +41,7 @@ pub use header::{
     Attributes, BatchHeader, Codec, HEADER_LEN, LOG_OVERHEAD, MAGIC_V2, NO_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID,
     NO_SEQUENCE, NO_TIMESTAMP, TimestampType,
 };
+pub use partition::{crc32, keyed_crc32, keyed_murmur2, murmur2};
 pub use patch::patch_offset_and_epoch;
 #[cfg(feature = "checksum")]
 pub use patch::{compute_crc, patch_producer, recompute_crc};

@@ -12,6 +12,11 @@ pub(crate) struct Progress {
     pub(crate) damage: RefCell<Option<String>>,
 }
 
+/// Whether offset deltas stand in ascending order, each once.
+pub(crate) fn deltas_ascend(deltas: impl Iterator<Item = i32>) -> bool {
+    deltas.is_sorted_by(|one, next| one < next)
+}
+
 /// One batch of input records, in the order of their offsets. Nothing is copied: keys, values and headers
 /// point into the bytes that the host gave.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +41,17 @@ impl<'a> Batch<'a> {
             }
         };
         Records { records, header: self.view.header(), progress: self.progress }
+    }
+
+    /// Offset of the batch's first record as its producer counted; that record itself may be gone.
+    pub fn base_offset(&self) -> i64 {
+        self.view.header().base_offset
+    }
+
+    /// Offset of the batch's last record as its producer counted; that record itself may be gone.
+    pub fn last_offset(&self) -> i64 {
+        let header = self.view.header();
+        header.base_offset.saturating_add(i64::from(header.last_offset_delta))
     }
 
     /// How many records the batch has.
@@ -106,6 +122,21 @@ impl<'a> Record<'a> {
     /// The headers in their order. Names may repeat.
     pub fn headers(&self) -> HeaderIter<'a> {
         self.record.headers()
+    }
+
+    /// Value of the last header of this name; `None` when there is none, or its value is null.
+    ///
+    /// # Errors
+    /// Text when the headers cannot be read.
+    pub fn header(&self, name: &str) -> Result<Option<&'a [u8]>, String> {
+        let mut found = None;
+        for header in self.headers() {
+            let header = header.map_err(|error| format!("a record's headers cannot be read: {error}"))?;
+            if header.key == name {
+                found = header.value;
+            }
+        }
+        Ok(found)
     }
 
     /// Offset of the record in its input partition.

@@ -1,7 +1,9 @@
 //! State stores with types.
 //!
-//! A store belongs to the task: one partition of the step's input. What a batch puts becomes durable with
+//! A store of a job's step belongs to the task: one partition of the step's input. What a batch puts becomes durable with
 //! that batch's transaction, or not at all; reads see the task's own writes at once.
+//!
+//! An interceptor has one store for each partition ([`Store::of_partition`]), in the broker's memory.
 //!
 //! A call to the host has a price of its own, so a plugin that knows the keys of a whole batch asks with
 //! [`Store::get_many`] and answers with [`Store::put_many`].
@@ -47,6 +49,17 @@ pub struct Store<K, V> {
     number: u32,
     name: Box<str>,
     types: PhantomData<fn(K) -> V>,
+}
+
+impl<K, V> Store<K, V> {
+    /// The store of an interceptor: that of the partition whose batch is at hand. It holds 16 MiB at most and is empty
+    /// after a restart.
+    ///
+    /// Batches of one partition are sent one by one to a plugin that uses it, and what `on_send` puts is kept only when the batch
+    /// is appended: the store stands for exactly what lies in the partition.
+    pub fn of_partition() -> Self {
+        Self { number: 0, name: "of the partition".into(), types: PhantomData }
+    }
 }
 
 impl<K, V: Encode + Decode> Store<K, V> {

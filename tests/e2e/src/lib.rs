@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -162,6 +162,109 @@ impl Pelton {
     }
 }
 
+impl Pelton {
+    /// Uploads a plugin from `PELTON_PLUGINS` as `name@version`.
+    pub fn upload(&self, plugin: &str, file: &str) -> Result<String> {
+        self.cli(&["plugin", "upload", plugin, &plugin_wasm(file)?])
+    }
+
+    /// PUT of JSON on the admin listener: the status, and what it answered.
+    pub fn put(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent.put(format!("{}{path}", self.admin)).send(body.to_string())?;
+        let text = answer.body_mut().read_to_string()?;
+        Ok((answer.status().as_u16(), serde_json::from_str(&text).with_context(|| text.clone())?))
+    }
+
+    /// Sets `pelton.*` configs of a topic; fails with what the broker has against them.
+    pub fn configure(&self, topic: &str, configs: &[(&str, &str)]) -> Result<Value> {
+        let set: serde_json::Map<String, Value> =
+            configs.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+        let body = serde_json::json!({ "set": set, "remove": [], "validate_only": false });
+        let (status, said) = self.put(&format!("/v1/topics/{topic}/plugins"), &body)?;
+        ensure!(status == 200, "the broker refuses the configs of {topic}: {said}");
+        Ok(said)
+    }
+
+    /// Runs one of the producers that read `KEY TAB VALUE` lines and print `KEY TAB PARTITION TAB OFFSET` lines, or
+    /// `KEY TAB error TAB TEXT`. `None` where this machine lacks its language.
+    pub fn produce_lines(
+        &self,
+        client: Client,
+        topic: &str,
+        mode: &[&str],
+        lines: &str,
+    ) -> Result<Option<Vec<Produced>>> {
+        let clients = PathBuf::from(
+            std::env::var("PELTON_CLIENTS").context("PELTON_CLIENTS is not set; run the tests by `make test`")?,
+        );
+        let sources = repository().join("tests/e2e/clients");
+        let mut command = match client {
+            Client::Java => {
+                let mut java = Command::new("java");
+                java.arg("-cp").arg(format!("{}/java/*", clients.display())).arg(sources.join("java/Produce.java"));
+                java
+            }
+            Client::Node => {
+                let mut node = Command::new("node");
+                node.arg(clients.join("node/produce.js"));
+                node
+            }
+            Client::Python => {
+                let mut python = Command::new(std::env::var("PELTON_PYTHON").context("PELTON_PYTHON is not set")?);
+                python.arg(sources.join("confluent_produce.py"));
+                python
+            }
+            Client::Go if clients.join("go-produce").exists() => Command::new(clients.join("go-produce")),
+            Client::Go => return Ok(None),
+        };
+        command.arg(&self.bootstrap).arg(topic).args(mode);
+        let output = run_with_input(&mut command, lines)?;
+        ensure!(
+            output.status.success(),
+            "{client:?} failed: {}{}\n{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+            self.log()
+        );
+        String::from_utf8(output.stdout)?.lines().map(Produced::parse).collect::<Result<Vec<_>>>().map(Some)
+    }
+}
+
+/// The producers of `clients/` that speak lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// Apache Kafka's own client. Mode: `idempotent`, `transactional ID`, `abort ID`.
+    Java,
+    /// kafkajs. No mode.
+    Node,
+    /// confluent-kafka. Mode: librdkafka's name of a partitioner.
+    Python,
+    /// franz-go. No mode.
+    Go,
+}
+
+/// What a producer was told of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Produced {
+    /// Its key.
+    pub key: String,
+    /// Partition and offset, or the error.
+    pub answer: Result<(i32, i64), String>,
+}
+
+impl Produced {
+    fn parse(line: &str) -> Result<Self> {
+        let fields: Vec<&str> = line.splitn(3, '\t').collect();
+        let [key, second, third] = fields[..] else { bail!("an odd line of a producer: {line}") };
+        let answer = match second {
+            "error" => Err(third.to_owned()),
+            partition => Ok((partition.parse()?, third.parse()?)),
+        };
+        Ok(Self { key: key.to_owned(), answer })
+    }
+}
+
 impl Drop for Pelton {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -187,6 +290,14 @@ pub fn pv_count_wasm() -> Result<String> {
     std::env::var("PELTON_PV_COUNT_WASM").context("PELTON_PV_COUNT_WASM is not set; run the tests by `make test`")
 }
 
+/// A built plugin of `PELTON_PLUGINS`.
+pub fn plugin_wasm(name: &str) -> Result<String> {
+    let plugins = std::env::var("PELTON_PLUGINS").context("PELTON_PLUGINS is not set; run the tests by `make test`")?;
+    let path = Path::new(&plugins).join(format!("{name}.wasm"));
+    ensure!(path.exists(), "{} is missing; `make plugins examples` builds it", path.display());
+    Ok(path.to_str().context("a path in UTF-8")?.to_owned())
+}
+
 /// The root of the checkout.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tests/e2e lies two folders down").to_owned()
@@ -194,13 +305,24 @@ pub fn repository() -> PathBuf {
 
 /// Runs a command to its end, or kills it when patience is over.
 pub fn run(command: &mut Command) -> Result<Output> {
+    run_with_input(command, "")
+}
+
+/// As [`run`], with a text on its standard input.
+pub fn run_with_input(command: &mut Command, input: &str) -> Result<Output> {
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {command:?}"))?;
     let (out, err) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    if let Some(mut stdin) = child.stdin.take() {
+        let input = input.to_owned();
+        // On a thread of its own: a program that writes before it has read must not wait for us. One that does not
+        // read its input closes it, which is no error of ours.
+        std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    }
     let deadline = Instant::now() + 2 * PATIENCE;
     let status = loop {
         if let Some(status) = child.try_wait()? {

@@ -323,6 +323,9 @@ impl Broker {
                 self.answers.push_back((token, Reply::Partition(located)));
             }
             Effect::CreatePartition { partition, topic_id, configs } => self.open(&partition, topic_id, &configs),
+            Effect::ConfigurePartition { partition, topic_id, configs } => {
+                self.shards[shard_of(&partition)].configure(&partition, topic_id, &configs);
+            }
             Effect::DeletePartition { partition, .. } => self.delete(&partition),
             Effect::PublishImage(image) => self.image = Some(image),
             Effect::WakeAt { part, at } => {

@@ -21,9 +21,11 @@ pub struct Entry {
     pub key: Option<Vec<u8>>,
     /// Its value; empty where there is none.
     pub value: Vec<u8>,
+    /// An interceptor took the record away: the offset is its batch's, and no record is there.
+    pub taken: bool,
 }
 
-/// Decodes whole batches, CRC checked.
+/// Decodes whole batches, CRC checked. An entry for every offset, also for those of which the record was taken away.
 ///
 /// # Errors
 /// Says which batch is damaged.
@@ -40,17 +42,23 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Entry>, String> {
         } else {
             None
         };
+        let first = entries.len();
+        entries.extend((header.base_offset..header.next_offset()).map(|offset| Entry {
+            offset,
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            transactional: header.attributes.is_transactional(),
+            control,
+            key: None,
+            value: Vec::new(),
+            taken: true,
+        }));
         for record in batch.records().map_err(|error| at(error.to_string()))? {
             let record = record.map_err(|error| at(error.to_string()))?;
-            entries.push(Entry {
-                offset: record.offset(&header),
-                producer_id: header.producer_id,
-                producer_epoch: header.producer_epoch,
-                transactional: header.attributes.is_transactional(),
-                control,
-                key: record.key.map(<[u8]>::to_vec),
-                value: record.value.unwrap_or_default().to_vec(),
-            });
+            let entry = &mut entries[first + record.offset_delta as usize];
+            entry.key = record.key.map(<[u8]>::to_vec);
+            entry.value = record.value.unwrap_or_default().to_vec();
+            entry.taken = false;
         }
     }
     Ok(entries)

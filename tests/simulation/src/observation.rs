@@ -13,8 +13,8 @@ pub enum Observation {
         partition: TopicPartition,
         /// Offset of the first.
         base_offset: Offset,
-        /// The values, in order.
-        values: Vec<Vec<u8>>,
+        /// The values, in order; `None` where an interceptor took the record away.
+        values: Vec<Option<Vec<u8>>>,
     },
     /// A fetch was answered.
     Fetched {

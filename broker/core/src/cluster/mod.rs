@@ -1,6 +1,6 @@
 //! The cluster image and the machine that changes it.
 //!
-//! What it does: it creates and deletes topics, keeps the runtime's documents, and gives producer ids away, all
+//! What it does: it creates and deletes topics, changes their configs, keeps the runtime's documents, and gives producer ids away, all
 //! as a coordinator over `__cluster_metadata-0`. What it does not do: nobody asks it to read; it publishes an
 //! immutable [`ClusterImage`] after each change and every handler reads that.
 //!
@@ -20,7 +20,7 @@ use crate::event::{ClusterReply, ClusterRequest, NewTopic, Reply, ReplyTo, Reque
 use crate::model::{METADATA_TOPIC, ProducerEpoch, ProducerId, Timestamp, Token, TopicPartition};
 use crate::refusal::Refusal;
 use records::Change;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Partitions of all topics together.
@@ -150,6 +150,35 @@ impl Cluster {
         results
     }
 
+    /// The shell has worked out `configs` from `from`; another change since then would be lost, so it is refused.
+    fn alter_topic_configs(
+        &self,
+        name: &Arc<str>,
+        configs: BTreeMap<String, String>,
+        from: &BTreeMap<String, String>,
+        validate_only: bool,
+        out: &mut Outcome,
+    ) -> Result<ClusterReply, Refusal> {
+        let topic = self.image.topic(name).ok_or(Refusal::UnknownTopicOrPartition)?;
+        if *topic.configs != *from {
+            return Err(Refusal::ConcurrentChange);
+        }
+        topic_config::check_topic_configs(&configs)?;
+        if validate_only || configs == *from {
+            return Ok(ClusterReply::Done);
+        }
+        let topic = TopicImage { configs: Arc::new(configs), ..topic.clone() };
+        for index in 0..topic.partitions {
+            out.perform(Effect::ConfigurePartition {
+                partition: TopicPartition::new(name.clone(), index),
+                topic_id: topic.id,
+                configs: topic.configs.clone(),
+            });
+        }
+        self.change(Change::Topic(name.clone(), topic), out);
+        Ok(ClusterReply::Done)
+    }
+
     fn put_document(&self, key: Arc<str>, value: Option<Arc<str>>, out: &mut Outcome) -> Result<(), Refusal> {
         let change = match value {
             None if !self.image.documents.contains_key(&key) => return Ok(()),
@@ -200,6 +229,9 @@ impl Coordinator for Cluster {
                 Ok(ClusterReply::Topics(self.create_topics(topics, validate_only, out)))
             }
             ClusterRequest::DeleteTopics { topics } => Ok(ClusterReply::Topics(self.delete_topics(topics, out))),
+            ClusterRequest::AlterTopicConfigs { topic, configs, from, validate_only } => {
+                self.alter_topic_configs(&topic, configs, &from, validate_only, out)
+            }
             ClusterRequest::PutDocument { key, value } => {
                 self.put_document(key, value, out).map(|()| ClusterReply::Done)
             }

@@ -57,6 +57,7 @@ fn shown(effects: &[Effect]) -> Vec<String> {
         .iter()
         .map(|effect| match effect {
             Effect::CreatePartition { partition, .. } => format!("create {partition}"),
+            Effect::ConfigurePartition { partition, configs, .. } => format!("configure {partition} {configs:?}"),
             Effect::DeletePartition { partition, .. } => format!("delete {partition}"),
             Effect::PublishImage(image) => format!("publish {}", image.topics.len()),
             other => panic!("{other:?}"),
@@ -140,6 +141,50 @@ fn one_wrong_topic_does_not_stop_the_others() {
     assert_eq!(shown(&out.effects), ["create good-0", "publish 2"]);
 }
 
+fn configs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn alter(from: &[(&str, &str)], to: &[(&str, &str)], validate_only: bool) -> ClusterRequest {
+    let (from, configs) = (Arc::new(configs(from)), configs(to));
+    ClusterRequest::AlterTopicConfigs { topic: "a".into(), configs, from, validate_only }
+}
+
+#[test]
+fn altered_configs_reach_the_partitions_before_the_image_shows_them() {
+    let mut cluster = cluster();
+    let (reply, out) = ask(&mut cluster, alter(&[], &[], false));
+    assert!(matches!(reply, Err(Refusal::UnknownTopicOrPartition)) && out.batches.is_empty());
+    create(&mut cluster, vec![topic("a", 1, 2)]);
+    let (reply, out) = ask(&mut cluster, alter(&[], &[("retention.ms", "5")], false));
+    assert!(matches!(reply, Ok(ClusterReply::Done)));
+    let to = r#"{"retention.ms": "5"}"#;
+    assert_eq!(shown(&out.effects), [format!("configure a-0 {to}"), format!("configure a-1 {to}"), "publish 1".into()]);
+    assert_eq!(records(&out.batches).count(), 1);
+    let altered = cluster.image().topic("a").unwrap();
+    assert_eq!((&*altered.configs, altered.id), (&configs(&[("retention.ms", "5")]), TopicId(1)));
+    let (reply, out) = ask(&mut cluster, alter(&[("retention.ms", "5")], &[("retention.ms", "5")], false));
+    assert!(matches!(reply, Ok(ClusterReply::Done)) && out.batches.is_empty(), "nothing changes");
+}
+
+#[test]
+fn configs_that_were_worked_out_from_others_or_are_wrong_are_refused() {
+    let mut cluster = cluster();
+    create(&mut cluster, vec![topic("a", 1, 1)]);
+    assert!(ask(&mut cluster, alter(&[], &[("retention.ms", "5")], false)).0.is_ok());
+    let now = [("retention.ms", "5")];
+    let (reply, late) = ask(&mut cluster, alter(&[], &[("segment.ms", "5")], false));
+    assert!(matches!(reply, Err(Refusal::ConcurrentChange)), "the retention would be lost");
+    let (reply, wrong) = ask(&mut cluster, alter(&now, &[("retention.ms", "soon")], false));
+    assert!(matches!(reply, Err(Refusal::InvalidConfig(why)) if why.contains("retention.ms")));
+    let (reply, check) = ask(&mut cluster, alter(&now, &[("segment.ms", "5")], true));
+    assert!(matches!(reply, Ok(ClusterReply::Done)));
+    for out in [late, wrong, check] {
+        assert!(out.batches.is_empty() && out.effects.is_empty());
+    }
+    assert_eq!(*cluster.image().topic("a").unwrap().configs, configs(&now));
+}
+
 #[test]
 fn producer_ids_are_given_away_once() {
     let mut cluster = cluster();
@@ -177,6 +222,7 @@ fn a_restart_finds_the_same_image_and_makes_its_partitions() {
         },
         ClusterRequest::AllocateProducerIds,
         ClusterRequest::PutDocument { key: "plugin/mask@1".into(), value: Some("\"\u{1f600}\"".into()) },
+        alter(&[("cleanup.policy", "compact")], &[("pelton.interceptors", "mask@1")], false),
         ClusterRequest::DeleteTopics { topics: vec!["b".into()] },
     ];
     for request in requests {

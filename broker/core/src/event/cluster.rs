@@ -20,6 +20,18 @@ pub enum ClusterRequest {
         /// The names.
         topics: Vec<Arc<str>>,
     },
+    /// AlterConfigs and IncrementalAlterConfigs of one topic. Answer: [`ClusterReply::Done`].
+    AlterTopicConfigs {
+        /// The topic.
+        topic: Arc<str>,
+        /// All configs that the topic is to have, Kafka's names: the shell has worked the changes in.
+        configs: BTreeMap<String, String>,
+        /// The configs that the shell worked from; when the topic has others by now, it is refused as a conflict
+        /// ([`crate::refusal::Refusal::ConcurrentChange`]) and must be worked out anew.
+        from: Arc<BTreeMap<String, String>>,
+        /// Check only.
+        validate_only: bool,
+    },
     /// Sets or removes a document of the runtime: a plugin's manifest under `plugin/NAME@VERSION`, a job
     /// under `job/NAME`. The core keeps the text and does not read it. Answer: [`ClusterReply::Done`].
     PutDocument {

@@ -20,6 +20,9 @@ pub enum Acks {
 pub enum AppendOrigin {
     /// A client or a job. A transactional batch needs its partition enlisted in the open transaction.
     Client,
+    /// A client's batch that interceptors have changed: as for [`AppendOrigin::Client`], but it may hold fewer records
+    /// than its offsets say, even none, as after compaction. Whoever says so has checked the batch that the client sent.
+    Intercepted,
     /// A coordinator of this broker, to its own log or (group coordinators) with transactional offsets,
     /// which the transaction coordinator enlisted before.
     Coordinator,
@@ -94,6 +97,10 @@ pub enum PartitionRequest {
     },
     /// The watermarks. Answer: [`PartitionReply::Described`].
     Describe,
+    /// The watermarks, as soon as every append that was asked for before this is decided (written and durable, or
+    /// refused). Answer: [`PartitionReply::Described`], whose log end no earlier append will pass and no power cut will
+    /// take back. The asker holds back later appends.
+    Settle,
 }
 
 /// What ListOffsets looks for.

@@ -47,7 +47,7 @@ impl Partition {
             effects.extend(refusal(append.reply_to, why));
             return;
         }
-        if append.origin == AppendOrigin::Client
+        if append.origin != AppendOrigin::Coordinator
             && let Some(producer_id) = append.producer()
             && self.verifications.is_open(producer_id)
         {
@@ -176,7 +176,7 @@ impl Partition {
         }
         match append.origin {
             AppendOrigin::Coordinator => Ok(()),
-            AppendOrigin::Client => self.check_client(append),
+            AppendOrigin::Client | AppendOrigin::Intercepted => self.check_client(append),
         }
     }
 
@@ -191,12 +191,7 @@ impl Partition {
             if header.attributes.is_control() {
                 return Err(Refusal::InvalidRecord("clients cannot write control batches".to_owned()));
             }
-            if header.record_count != header.last_offset_delta.saturating_add(1) {
-                return Err(Refusal::InvalidRecord(format!(
-                    "the batch says that it has {} records and that the last has offset delta {}",
-                    header.record_count, header.last_offset_delta
-                )));
-            }
+            check_record_count(header, append.origin)?;
             if i64::from(header.batch_length) + 12 > i64::from(self.max_message_bytes) {
                 return Err(Refusal::RecordTooLarge);
             }
@@ -327,6 +322,22 @@ fn check_shape(batch: &IncomingBatch) -> Result<(), Refusal> {
         return Err(Refusal::InvalidRecord(format!("no batch ends at offset delta {}", header.last_offset_delta)));
     }
     Ok(())
+}
+
+/// A client's batch has a record for each of its offsets; interceptors may have taken some of them away, or all.
+fn check_record_count(header: &BatchHeader, origin: AppendOrigin) -> Result<(), Refusal> {
+    let offsets = header.last_offset_delta.saturating_add(1);
+    let fits = match origin {
+        AppendOrigin::Intercepted => (0..=offsets).contains(&header.record_count),
+        AppendOrigin::Client | AppendOrigin::Coordinator => header.record_count == offsets,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Refusal::InvalidRecord(format!(
+        "the batch says that it has {} records and that the last has offset delta {}",
+        header.record_count, header.last_offset_delta
+    )))
 }
 
 fn check_producer(header: &BatchHeader, append: &PendingAppend) -> Result<(), Refusal> {

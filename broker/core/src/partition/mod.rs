@@ -40,6 +40,9 @@ const MAX_WAITING_COORDINATORS: usize = 16_384;
 /// Readers that may wait for records, of each isolation.
 const MAX_WAITING_READERS: usize = 65_536;
 
+/// Askers that may wait for the partition to settle: one for each change of what is attached to the topic.
+const MAX_SETTLING: usize = 64;
+
 /// The machine of one partition.
 #[derive(Debug)]
 pub struct Partition {
@@ -60,6 +63,8 @@ pub struct Partition {
     /// Keyed by the readable end that each needs.
     uncommitted_readers: Parking<Offset, ReplyTo>,
     committed_readers: Parking<Offset, ReplyTo>,
+    /// Wait until every append is decided and durable.
+    settling: Vec<ReplyTo>,
     /// What the operating system said when the storage failed.
     storage_failure: Option<String>,
 }
@@ -83,9 +88,8 @@ impl Partition {
         topic_config: &BTreeMap<String, String>,
         log: RecoveredLog,
     ) -> Self {
-        let max_message_bytes = topic_config.get("max.message.bytes").and_then(|bytes| bytes.trim().parse().ok());
         let mut partition = Self {
-            max_message_bytes: max_message_bytes.unwrap_or(config.message_max_bytes),
+            max_message_bytes: max_message_bytes(&config, topic_config),
             synced: config.fsync || is_internal(&id.topic),
             leader_epoch: LeaderEpoch(log.leader_epoch),
             watermarks: Watermarks {
@@ -103,6 +107,7 @@ impl Partition {
             appends: Parking::new(MAX_WAITING_APPENDS + MAX_WAITING_COORDINATORS),
             uncommitted_readers: Parking::new(MAX_WAITING_READERS),
             committed_readers: Parking::new(MAX_WAITING_READERS),
+            settling: Vec::new(),
             storage_failure: None,
         };
         for batch in &log.batches {
@@ -123,6 +128,11 @@ impl Partition {
         self.topic_id
     }
 
+    /// The topic's configs were changed: they hold for what is asked from now on.
+    pub fn configure(&mut self, topic_config: &BTreeMap<String, String>) {
+        self.max_message_bytes = max_message_bytes(&self.config, topic_config);
+    }
+
     /// Takes one event.
     pub fn step(&mut self, now: Timestamp, event: Event, effects: &mut Vec<Effect>) {
         match event {
@@ -141,6 +151,7 @@ impl Partition {
             // A partition has no timers, and no state that is replayed from records.
             Event::Tick | Event::Replay { .. } | Event::Loaded => {}
         }
+        self.answer_settled(effects);
         self.watermarks.check();
     }
 
@@ -152,6 +163,7 @@ impl Partition {
                 effects.extend(refusal(reply_to, Refusal::UnknownTopicOrPartition));
             }
         }
+        self.refuse_settling(&Refusal::UnknownTopicOrPartition, effects);
     }
 
     fn asked(&mut self, now: Timestamp, reply_to: ReplyTo, request: PartitionRequest, effects: &mut Vec<Effect>) {
@@ -171,10 +183,46 @@ impl Partition {
                 effects.extend(self.locate(reply_to, lookup, isolation, current_leader_epoch));
             }
             PartitionRequest::Describe => {
-                let described =
-                    PartitionReply::Described { watermarks: self.watermarks, leader_epoch: self.leader_epoch };
-                effects.extend(Effect::answer(reply_to, Reply::Partition(Ok(described))));
+                effects.extend(Effect::answer(reply_to, self.described()));
             }
+            PartitionRequest::Settle => effects.extend(self.settle(reply_to)),
+        }
+    }
+
+    fn described(&self) -> Reply {
+        let (watermarks, leader_epoch) = (self.watermarks, self.leader_epoch);
+        Reply::Partition(Ok(PartitionReply::Described { watermarks, leader_epoch }))
+    }
+
+    /// Lets the asker wait; [`Partition::answer_settled`] sees at the end of the step whether it has to.
+    fn settle(&mut self, reply_to: ReplyTo) -> Option<Effect> {
+        if let Some(message) = &self.storage_failure {
+            return refusal(reply_to, Refusal::Storage(message.clone()));
+        }
+        if self.settling.len() >= MAX_SETTLING {
+            return refusal(reply_to, Refusal::RequestTimedOut);
+        }
+        self.settling.push(reply_to);
+        None
+    }
+
+    /// An offset that an asker keeps must not be one that a power cut could give to another record, so what is
+    /// written must be durable too.
+    fn answer_settled(&mut self, effects: &mut Vec<Effect>) {
+        if self.settling.is_empty()
+            || !self.verifications.is_empty()
+            || self.watermarks.high_watermark < self.watermarks.log_end
+        {
+            return;
+        }
+        for reply_to in std::mem::take(&mut self.settling) {
+            effects.extend(Effect::answer(reply_to, self.described()));
+        }
+    }
+
+    fn refuse_settling(&mut self, why: &Refusal, effects: &mut Vec<Effect>) {
+        for reply_to in std::mem::take(&mut self.settling) {
+            effects.extend(refusal(reply_to, why.clone()));
         }
     }
 
@@ -240,7 +288,9 @@ impl Partition {
     /// The storage failed: what was written last may or may not be there, so nothing is acknowledged any more.
     fn fence(&mut self, message: String, effects: &mut Vec<Effect>) {
         if self.storage_failure.is_none() {
-            self.refuse_appends(&Refusal::Storage(message.clone()), effects);
+            let why = Refusal::Storage(message.clone());
+            self.refuse_appends(&why, effects);
+            self.refuse_settling(&why, effects);
             self.storage_failure = Some(message);
         }
     }
@@ -265,6 +315,7 @@ impl Partition {
         self.verifications.forget(token);
         self.uncommitted_readers.remove(token);
         self.committed_readers.remove(token);
+        self.settling.retain(|waiting| *waiting != ReplyTo::Shell(token));
     }
 
     fn trim(&mut self, log_start: Offset) {
@@ -283,6 +334,12 @@ impl Partition {
 
 fn refusal(reply_to: ReplyTo, refusal: Refusal) -> Option<Effect> {
     Effect::answer(reply_to, Reply::Partition(Err(refusal)))
+}
+
+/// The topic's `max.message.bytes`, otherwise the broker's `message.max.bytes`.
+fn max_message_bytes(config: &CoreConfig, topic_config: &BTreeMap<String, String>) -> i32 {
+    let own = topic_config.get("max.message.bytes").and_then(|bytes| bytes.trim().parse().ok());
+    own.unwrap_or(config.message_max_bytes)
 }
 
 /// Whether the broker made this topic for itself. Clients do not write there.

@@ -1,6 +1,8 @@
 //! One step at a time, and random histories against the rules.
 
 mod histories;
+mod intercepted;
+mod settle;
 mod transactions;
 
 use super::*;
@@ -51,8 +53,16 @@ impl Bench {
     }
 
     pub fn produce(&mut self, token: u64, batch: IncomingBatch, acks: Acks) {
+        self.append(token, batch, acks, AppendOrigin::Client);
+    }
+
+    /// A client's batch that interceptors have changed.
+    pub fn intercept(&mut self, token: u64, batch: IncomingBatch, acks: Acks) {
+        self.append(token, batch, acks, AppendOrigin::Intercepted);
+    }
+
+    fn append(&mut self, token: u64, batch: IncomingBatch, acks: Acks, origin: AppendOrigin) {
         let transactional_id = batch.header.attributes.is_transactional().then(|| "payments".into());
-        let origin = AppendOrigin::Client;
         self.ask(token, PartitionRequest::Append { batches: vec![batch], acks, origin, transactional_id });
     }
 
@@ -122,6 +132,22 @@ fn built(records: usize, stamp: impl FnOnce(&mut BatchBuilder)) -> IncomingBatch
         builder.push(NOW.0, None, Some(b"value"), &[]);
     }
     stamp(&mut builder);
+    let bytes = Bytes::from(builder.into_bytes_with_crc());
+    IncomingBatch { header: *BatchView::parse(&bytes).unwrap().header(), bytes }
+}
+
+/// What is left of a batch when interceptors have taken all but the first `kept` records away.
+pub(super) fn filtered(batch: &IncomingBatch, kept: usize) -> IncomingBatch {
+    let header = &batch.header;
+    let view = BatchView::parse(&batch.bytes).unwrap();
+    let mut builder = BatchBuilder::new(header.base_timestamp);
+    for record in view.records().unwrap().take(kept) {
+        let record = record.unwrap();
+        builder.push_at(record.offset_delta, record.timestamp(header), record.key, record.value, &[]).unwrap();
+    }
+    builder.set_producer(header.producer_id, header.producer_epoch, header.base_sequence);
+    builder.set_transactional(header.attributes.is_transactional());
+    builder.set_last_offset_delta(header.last_offset_delta);
     let bytes = Bytes::from(builder.into_bytes_with_crc());
     IncomingBatch { header: *BatchView::parse(&bytes).unwrap().header(), bytes }
 }
@@ -216,6 +242,12 @@ fn max_message_bytes_of_the_topic_goes_before_the_brokers() {
     bench.produce(2, plain(2), Acks::Leader);
     assert_eq!(bench.offsets(1), Some((0, 0)));
     assert_eq!(bench.refusal(2), Refusal::RecordTooLarge);
+    bench.partition.configure(&BTreeMap::new());
+    bench.produce(3, plain(2), Acks::Leader);
+    assert_eq!(bench.offsets(3), Some((1, 2)), "the topic does not set it any more");
+    bench.partition.configure(&configs);
+    bench.produce(4, plain(2), Acks::Leader);
+    assert_eq!(bench.refusal(4), Refusal::RecordTooLarge);
 }
 
 #[test]

@@ -42,6 +42,11 @@ impl Verifications {
         self.by_producer.len() >= MAX_QUESTIONS
     }
 
+    /// Whether no question is open, and so no append waits.
+    pub fn is_empty(&self) -> bool {
+        self.by_producer.is_empty()
+    }
+
     /// Whether this producer's appends have to wait.
     pub fn is_open(&self, producer_id: ProducerId) -> bool {
         self.by_producer.contains_key(&producer_id)

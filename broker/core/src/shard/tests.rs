@@ -70,6 +70,9 @@ impl Bench {
                 Effect::CreatePartition { partition, .. } => {
                     self.open(&partition.topic.clone(), partition.partition);
                 }
+                Effect::ConfigurePartition { partition, topic_id, configs } => {
+                    self.shard.configure(&partition, topic_id, &configs);
+                }
                 Effect::Write { .. } | Effect::WakeAt { .. } | Effect::RecordAborted { .. } => {}
                 other => panic!("{other:?}"),
             }
@@ -241,6 +244,31 @@ fn a_created_topic_is_there_when_the_answer_comes() {
     assert!(bench.image.has(&TopicPartition::new("orders", 1)));
     let here: Vec<_> = bench.shard.partitions().map(|(partition, _)| partition.to_string()).collect();
     assert_eq!(here, ["__cluster_metadata-0", "orders-0", "orders-1"]);
+}
+
+#[test]
+fn altered_configs_hold_for_the_partitions_of_that_creation_of_the_topic() {
+    let (mut bench, orders, producer) = everything();
+    enlist(&mut bench, producer, vec![orders.clone()]);
+    let large = |bench: &mut Bench, sequence| {
+        let batch = batch(producer.producer_id.0, producer.producer_epoch.0, sequence);
+        let token = bench.ask(PartId::Partition(orders.clone()), append(batch));
+        bench.flush();
+        match bench.replies.remove(&token) {
+            Some(Reply::Partition(appended)) => appended.map(|_| ()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let configs = Arc::new(BTreeMap::from([("max.message.bytes".to_owned(), "1".to_owned())]));
+    let configure = |topic_id| Effect::ConfigurePartition {
+        partition: TopicPartition::new("orders", 0),
+        topic_id,
+        configs: configs.clone(),
+    };
+    bench.perform(vec![configure(TopicId(77))]);
+    assert_eq!(large(&mut bench, 0), Ok(()), "that was another topic of the name");
+    bench.perform(vec![configure(TopicId(1))]);
+    assert_eq!(large(&mut bench, 1), Err(Refusal::RecordTooLarge));
 }
 
 #[test]

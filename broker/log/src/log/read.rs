@@ -8,6 +8,7 @@ use crate::index::AbortedTxn;
 use crate::segment::{Found, Segment};
 use bytes::Bytes;
 use pelton_record::{BatchHeader, BatchView, NO_TIMESTAMP, uncompressed_batch};
+use std::ops::ControlFlow;
 
 /// A record that was found by its timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,16 +78,45 @@ impl<D: Disk> Log<D> {
     }
 
     /// The first of the records with the largest timestamp of the log, if it is below `end_exclusive`
-    /// (ListOffsets with timestamp -3, KIP-734).
+    /// (ListOffsets with timestamp -3, KIP-734). Where an interceptor took that record out of its batch, whose header
+    /// still says its timestamp, it is the newest record that is left of the batch.
     ///
     /// # Errors
     /// [`LogError::Damaged`], [`LogError::Io`].
     pub fn max_timestamp_offset(&self, end_exclusive: Offset) -> Result<Option<TimestampOffset>, LogError> {
-        let largest = self.segments.iter().map(|segment| segment.indexer.max_timestamp).max();
-        match largest {
-            Some(largest) if largest > NO_TIMESTAMP => self.offset_for_timestamp(largest, end_exclusive),
-            _ => Ok(None),
+        let largest = self.segments.iter().map(|segment| segment.indexer.max_record_timestamp).max();
+        let Some(largest) = largest.filter(|largest| *largest > NO_TIMESTAMP) else { return Ok(None) };
+        match self.offset_for_timestamp(largest, end_exclusive)? {
+            Some(found) => Ok(Some(found)),
+            None => self.newest_left(largest, end_exclusive),
         }
+    }
+
+    /// The newest record of the first batch that says `timestamp` and has records.
+    fn newest_left(&self, timestamp: i64, end_exclusive: Offset) -> Result<Option<TimestampOffset>, LogError> {
+        for segment in &self.segments[self.segment_index(self.log_start)..] {
+            if segment.indexer.max_record_timestamp < timestamp {
+                continue;
+            }
+            let mut from = self.log_start.max(segment.base_offset);
+            while let Some(found) = segment.find_timestamp(&self.disk, timestamp, from)? {
+                if found.header.base_offset >= end_exclusive {
+                    return Ok(None);
+                }
+                let mut newest: Option<TimestampOffset> = None;
+                self.each_record(segment, &found, |record| {
+                    if newest.is_none_or(|newest| record.timestamp > newest.timestamp) {
+                        newest = Some(record);
+                    }
+                    ControlFlow::Continue(())
+                })?;
+                if let Some(newest) = newest.filter(|newest| newest.offset < end_exclusive) {
+                    return Ok(Some(newest));
+                }
+                from = found.header.next_offset();
+            }
+        }
+        Ok(None)
     }
 
     /// The aborted transactions that a read_committed reader of the offsets `from` to `to_exclusive` must
@@ -119,28 +149,49 @@ impl<D: Disk> Log<D> {
         found: &Found,
         timestamp: i64,
     ) -> Result<Option<TimestampOffset>, LogError> {
+        let mut first = None;
+        self.each_record(segment, found, |record| {
+            if record.timestamp < timestamp {
+                return ControlFlow::Continue(());
+            }
+            first = Some(record);
+            ControlFlow::Break(())
+        })?;
+        Ok(first)
+    }
+
+    /// Shows the records of a batch that are kept, in order, until `visit` has seen enough. Of a batch that cannot be
+    /// decompressed the batch as a whole is the best that is left.
+    fn each_record(
+        &self,
+        segment: &Segment<D>,
+        found: &Found,
+        mut visit: impl FnMut(TimestampOffset) -> ControlFlow<()>,
+    ) -> Result<(), LogError> {
         let header = &found.header;
+        if header.record_count == 0 {
+            return Ok(());
+        }
         let leader_epoch = header.partition_leader_epoch;
         let bytes = segment.read_exact(found.position, header.total_len())?;
         let batch = BatchView::parse(&bytes)?;
         let plain = match uncompressed_batch(&batch, self.config.decompress_max_bytes) {
             Ok(plain) => plain,
             Err(error) => {
-                // The batch as a whole is the best answer that is left.
                 tracing::warn!(path = %segment.path.display(), position = found.position, %error, "a batch cannot be searched");
                 let (offset, timestamp) = (header.base_offset.max(self.log_start), header.max_timestamp);
-                return Ok(Some(TimestampOffset { offset, timestamp, leader_epoch }));
+                let _ = visit(TimestampOffset { offset, timestamp, leader_epoch });
+                return Ok(());
             }
         };
-        let batch = BatchView::parse(&plain)?;
-        for record in batch.records()? {
+        for record in BatchView::parse(&plain)?.records()? {
             let record = record.map_err(|error| segment.damaged(found.position, error.to_string()))?;
-            let (offset, record_timestamp) = (record.offset(header), record.timestamp(header));
-            if record_timestamp >= timestamp && offset >= self.log_start {
-                return Ok(Some(TimestampOffset { offset, timestamp: record_timestamp, leader_epoch }));
+            let (offset, timestamp) = (record.offset(header), record.timestamp(header));
+            if offset >= self.log_start && visit(TimestampOffset { offset, timestamp, leader_epoch }).is_break() {
+                break;
             }
         }
-        Ok(None)
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the log promises, each with the fault that would break it.
 
+mod filtered;
 mod model;
 
 use super::*;

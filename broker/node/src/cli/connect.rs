@@ -6,7 +6,7 @@ use rdkafka::error::KafkaError;
 use serde::de::DeserializeOwned;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
-use ureq::http::Response;
+use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 /// How long a command waits for the broker's answer.
@@ -56,6 +56,7 @@ pub fn refused(what: &str, error: &KafkaError) -> anyhow::Error {
 pub struct AdminClient {
     agent: Agent,
     url: String,
+    token: Option<String>,
 }
 
 impl AdminClient {
@@ -67,7 +68,14 @@ impl AdminClient {
             .timeout_recv_response(Some(Duration::from_secs(300)))
             .build();
         let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        Self { agent: config.into(), url: url.trim_end_matches('/').to_owned() }
+        Self { agent: config.into(), url: url.trim_end_matches('/').to_owned(), token: None }
+    }
+
+    /// Shows this token with every request.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<&str>) -> Self {
+        self.token = token.filter(|token| !token.is_empty()).map(str::to_owned);
+        self
     }
 
     /// GET.
@@ -75,7 +83,7 @@ impl AdminClient {
     /// # Errors
     /// When nobody answers, or with what the broker says.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.answer(self.agent.get(format!("{}{path}", self.url)).call())
+        self.answer(self.authorized(self.agent.get(self.at(path))).call())
     }
 
     /// POST without a body.
@@ -83,7 +91,15 @@ impl AdminClient {
     /// # Errors
     /// As for [`AdminClient::get`].
     pub fn post<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.answer(self.agent.post(format!("{}{path}", self.url)).send_empty())
+        self.answer(self.authorized(self.agent.post(self.at(path))).send_empty())
+    }
+
+    /// POST with a body of bytes.
+    ///
+    /// # Errors
+    /// As for [`AdminClient::get`].
+    pub fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> anyhow::Result<T> {
+        self.answer(self.authorized(self.agent.post(self.at(path))).send(body))
     }
 
     /// PUT.
@@ -91,7 +107,41 @@ impl AdminClient {
     /// # Errors
     /// As for [`AdminClient::get`].
     pub fn put<T: DeserializeOwned>(&self, path: &str, body: impl ureq::AsSendBody) -> anyhow::Result<T> {
-        self.answer(self.agent.put(format!("{}{path}", self.url)).send(body))
+        self.put_with(path, &[], body)
+    }
+
+    /// PUT with headers of its own.
+    ///
+    /// # Errors
+    /// As for [`AdminClient::get`].
+    pub fn put_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl ureq::AsSendBody,
+    ) -> anyhow::Result<T> {
+        let request = self.authorized(self.agent.put(self.at(path)));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.answer(request.send(body))
+    }
+
+    /// DELETE.
+    ///
+    /// # Errors
+    /// As for [`AdminClient::get`].
+    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.answer(self.authorized(self.agent.delete(self.at(path))).call())
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    fn authorized<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
+        }
     }
 
     fn answer<T: DeserializeOwned>(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<T> {
@@ -110,11 +160,18 @@ impl AdminClient {
         let status = response.status();
         let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
         if status.is_success() {
-            return serde_json::from_str(&text)
+            // An answer without a body is the JSON `null`.
+            let text = if text.trim().is_empty() { "null" } else { &text };
+            return serde_json::from_str(text)
                 .map_err(|e| anyhow!("{} gave an answer that cannot be read ({e}); is it Pelton's?", self.url));
         }
         let said = serde_json::from_str::<serde_json::Value>(&text).ok();
-        match said.as_ref().and_then(|said| said["error"].as_str()) {
+        let reason = said.as_ref().and_then(|said| said["error"].as_str());
+        match reason {
+            _ if status == StatusCode::UNAUTHORIZED => {
+                let what = if self.token.is_some() { "it refuses this token" } else { "it asks for a token" };
+                bail!("{}: {what}; give the broker's `pelton.admin.token` in PELTON_ADMIN_TOKEN", self.url)
+            }
             Some(reason) => bail!("{reason}"),
             None => bail!("{} answered {status}; is it Pelton's admin address?", self.url),
         }

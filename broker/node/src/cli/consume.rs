@@ -1,6 +1,6 @@
 //! `pelton consume`: records to lines.
 
-use super::{Bootstrap, connect, output};
+use super::{Bootstrap, connect, output, text};
 use anyhow::{bail, ensure};
 use clap::{Args, ValueEnum};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -177,29 +177,18 @@ pub fn is_passing(error: &KafkaError) -> bool {
 }
 
 fn print_json(message: &BorrowedMessage<'_>) {
-    let text = |bytes: Option<&[u8]>| match bytes {
-        None => serde_json::Value::Null,
-        // Bytes that are no text are shown as hexadecimal digits, under a key that says so.
-        Some(bytes) => std::str::from_utf8(bytes)
-            .map_or_else(|_| serde_json::json!({ "hex": hexadecimal(bytes) }), serde_json::Value::from),
-    };
-    let headers: Vec<_> = message
-        .headers()
-        .map(|headers| headers.iter().map(|h| serde_json::json!({ "key": h.key, "value": text(h.value) })).collect())
-        .unwrap_or_default();
+    let header = |key: &str, value| serde_json::json!({ "key": key, "value": text::to_json(value) });
+    let headers: Vec<_> =
+        message.headers().map(|headers| headers.iter().map(|h| header(h.key, h.value)).collect()).unwrap_or_default();
     output::json(&serde_json::json!({
         "topic": message.topic(),
         "partition": message.partition(),
         "offset": message.offset(),
         "timestamp": message.timestamp().to_millis(),
-        "key": text(message.key()),
-        "value": text(message.payload()),
+        "key": text::to_json(message.key()),
+        "value": text::to_json(message.payload()),
         "headers": headers,
     }));
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A format, parsed.

@@ -1,7 +1,6 @@
 //! `pelton job`: run, list, describe and stop stream jobs, over the admin HTTP.
 
-use super::connect::AdminClient;
-use super::{AdminUrl, output};
+use super::{Asking, output};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use pelton_api::job::{JobReport, TaskPhase};
@@ -26,21 +25,15 @@ pub struct Run {
     /// The job's specification, in TOML.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Print the result as JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminUrl,
+    asking: Asking,
 }
 
 /// List the jobs.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Print the result as JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminUrl,
+    asking: Asking,
 }
 
 /// A job by name.
@@ -49,11 +42,8 @@ pub struct Named {
     /// Name of the job.
     #[arg(value_name = "JOB")]
     name: String,
-    /// Print the result as JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminUrl,
+    asking: Asking,
 }
 
 impl Job {
@@ -63,13 +53,13 @@ impl Job {
             Self::Run(command) => command.run(),
             Self::List(command) => command.run(),
             Self::Describe(command) => {
-                let report = AdminClient::new(&command.admin.admin).get(&command.path("")?)?;
-                print(&report, command.json);
+                let report = command.asking.admin.client().get(&command.path("")?)?;
+                print(&report, command.asking.json);
                 Ok(())
             }
             Self::Stop(command) => {
-                let report = AdminClient::new(&command.admin.admin).post(&command.path("/stop")?)?;
-                print(&report, command.json);
+                let report = command.asking.admin.client().post(&command.path("/stop")?)?;
+                print(&report, command.asking.json);
                 Ok(())
             }
         }
@@ -82,9 +72,8 @@ impl Run {
         let text = std::fs::read_to_string(&self.file).with_context(|| format!("cannot read {}", named()))?;
         let spec = pelton_jobs::validate::parse(&text).with_context(named)?;
         let body = serde_json::to_string(&spec)?;
-        let report: JobReport =
-            AdminClient::new(&self.admin.admin).put(&format!("/v1/jobs/{}", spec.name), body.as_str())?;
-        if self.json {
+        let report: JobReport = self.asking.admin.client().put(&format!("/v1/jobs/{}", spec.name), body.as_str())?;
+        if self.asking.json {
             output::json(&report);
         } else {
             output::line(&format!("job {} runs with {} tasks", report.spec.name, report.tasks.len()));
@@ -95,8 +84,8 @@ impl Run {
 
 impl List {
     fn run(self) -> anyhow::Result<()> {
-        let jobs: Vec<JobReport> = AdminClient::new(&self.admin.admin).get("/v1/jobs")?;
-        if self.json {
+        let jobs: Vec<JobReport> = self.asking.admin.client().get("/v1/jobs")?;
+        if self.asking.json {
             output::json(&jobs);
             return Ok(());
         }

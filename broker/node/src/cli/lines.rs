@@ -1,7 +1,7 @@
 //! Reads lines of bytes, each bounded in length.
 
 use anyhow::{Context, bail};
-use std::io::BufRead;
+use std::io::{BufRead, BufReader, Read};
 
 /// The longest line that is read, in bytes; past it the input is refused instead of taking all memory.
 pub const LINE_MAX_BYTES: usize = 64 << 20;
@@ -54,10 +54,16 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
+impl<R: Read> Lines<BufReader<R>> {
+    /// Whether the next line must be waited for, as nothing of it was read yet.
+    pub fn is_drained(&self) -> bool {
+        self.input.buffer().is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::BufReader;
 
     fn lines(text: &str) -> Vec<String> {
         let mut lines = Lines::new(BufReader::with_capacity(3, text.as_bytes()));
@@ -74,6 +80,15 @@ mod tests {
         assert_eq!(lines("\n"), [""]);
         assert_eq!(lines("a\n\nlonger than the buffer\r\nend"), ["a", "", "longer than the buffer\r", "end"]);
         assert_eq!(lines("a\n"), ["a"]);
+    }
+
+    #[test]
+    fn lines_are_drained_when_the_next_must_be_waited_for() {
+        let mut lines = Lines::new(BufReader::new(&b"a\nb\n"[..]));
+        lines.read().unwrap();
+        assert!(!lines.is_drained());
+        lines.read().unwrap();
+        assert!(lines.is_drained());
     }
 
     #[test]

@@ -6,12 +6,16 @@
 mod connect;
 mod consume;
 mod demo;
+mod dlq;
 mod job;
 mod lines;
 pub mod output;
 mod plugin;
 mod produce;
+mod read;
 mod serve;
+mod text;
+mod time;
 mod topic;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -47,25 +51,28 @@ enum LogFormat {
     Text,
 }
 
+// A variant without a comment has the help of its struct, examples and all.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a broker.
     Serve(serve::Serve),
-    /// Create, list, describe and delete topics.
+    /// Create, list, describe, alter and delete topics.
     #[command(subcommand, arg_required_else_help = true)]
     Topic(topic::Topic),
-    /// Write lines to a topic, one record a line.
     Produce(produce::Produce),
-    /// Read records from a topic.
     Consume(consume::Consume),
-    /// Upload and list plugins.
+    /// Write, test, upload, attach, watch and roll back plugins.
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(plugin::Plugin),
+    /// Look at dead letters, and put them back exactly once.
+    #[command(subcommand, arg_required_else_help = true)]
+    Dlq(dlq::Dlq),
     /// Run, list, describe and stop stream jobs.
     #[command(subcommand, arg_required_else_help = true)]
     Job(job::Job),
-    /// Count page views exactly once, with a broker that is killed on the way.
     Demo(demo::Demo),
+    /// Compile a plugin from standard input to standard output; the broker calls this in a process of its own.
+    #[command(hide = true)]
+    CompilePlugin,
 }
 
 /// Where the broker is.
@@ -82,6 +89,44 @@ struct AdminUrl {
     /// Address of the broker's admin HTTP.
     #[arg(long = "admin", env = "PELTON_ADMIN", default_value = "http://127.0.0.1:9644", value_name = "URL")]
     admin: String,
+    /// Token of the admin HTTP (`pelton.admin.token`), where the broker asks for one.
+    #[arg(long, env = "PELTON_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<Token>,
+}
+
+/// A secret: it is never printed.
+#[derive(Clone)]
+struct Token(String);
+
+/// How a command that asks the admin HTTP is told where it is, and how to print what it learns.
+#[derive(Debug, Clone, Args)]
+struct Asking {
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminUrl,
+}
+
+impl std::str::FromStr for Token {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+impl AdminUrl {
+    /// A client of it.
+    fn client(&self) -> connect::AdminClient {
+        connect::AdminClient::new(&self.admin).with_token(self.token.as_ref().map(|token| token.0.as_str()))
+    }
 }
 
 impl Cli {
@@ -98,9 +143,11 @@ impl Cli {
             Command::Topic(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Produce(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Consume(command) => command.run().map(|()| ExitCode::SUCCESS),
-            Command::Plugin(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Plugin(command) => command.run(),
+            Command::Dlq(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Job(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Demo(command) => command.run(),
+            Command::CompilePlugin => Ok(pelton_engine::compile_on_stdio()),
         }
     }
 }
@@ -130,6 +177,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_token_is_never_printed() {
+        let arguments = ["pelton", "plugin", "list", "--token", "a secret of the operator"];
+        let cli = Cli::try_parse_from(arguments).unwrap();
+        assert!(!format!("{cli:?}").contains("secret"));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! `pelton produce`: lines to records.
 
+mod placement;
+
 use super::lines::Lines;
-use super::{Bootstrap, connect, output};
+use super::{AdminUrl, Bootstrap, connect, output};
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
+use placement::{Placement, Unplaced};
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -19,6 +22,9 @@ use std::time::{Duration, Instant};
 ///
 /// The producer is idempotent: what it retries is not written twice. At the end it prints how many records and
 /// bytes were acknowledged, and how long that took.
+///
+/// A topic with a partitioner of its own is asked where each record belongs, through the admin HTTP; in other topics
+/// records with a key go where Java's clients put them.
 #[derive(Debug, Args)]
 pub struct Produce {
     /// Name of the topic.
@@ -32,6 +38,9 @@ pub struct Produce {
     /// Write to this partition instead of letting the partitioner choose.
     #[arg(long, value_name = "N")]
     partition: Option<i32>,
+    /// Who chooses partitions: the topic's partitioner where it has one, or this client alone.
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHO")]
+    partitioner: Chooser,
     /// When a record counts as written: never asked, written by the leader, or durable.
     #[arg(long, value_enum, default_value = "all", value_name = "ACKS")]
     acks: Acks,
@@ -46,6 +55,16 @@ pub struct Produce {
     json: bool,
     #[command(flatten)]
     bootstrap: Bootstrap,
+    #[command(flatten)]
+    admin: AdminUrl,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Chooser {
+    /// The topic's partitioner, where it has one and the admin HTTP answers.
+    Auto,
+    /// This client, as Java's clients do.
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -135,7 +154,10 @@ impl Produce {
         if known.topics().iter().any(|topic| topic.error().is_some()) {
             bail!("there is no topic {}; `pelton topic create {}` makes it", self.topic, self.topic);
         }
-        self.feed(&producer, input)
+        let asks = self.partitioner == Chooser::Auto && self.partition.is_none();
+        let cluster_id = producer.client().fetch_cluster_id(connect::ANSWER);
+        let placement = asks.then(|| Placement::of(&self.admin, &self.topic, cluster_id.as_deref())).flatten();
+        self.feed(&producer, placement, input)
     }
 
     fn open(&self) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
@@ -151,6 +173,7 @@ impl Produce {
     fn feed(
         &self,
         producer: &ThreadedProducer<Deliveries>,
+        mut placement: Option<Placement>,
         (input, total): (Box<dyn Read>, Option<u64>),
     ) -> anyhow::Result<()> {
         let deliveries = producer.context();
@@ -165,16 +188,25 @@ impl Produce {
             let number = lines.number() + 1;
             let Some(line) = lines.read()? else { break };
             let (key, value) = self.split(line).with_context(|| format!("line {number}"))?;
-            let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(value);
-            record.key = key;
-            record.partition = self.partition;
-            send(producer, record).map_err(|e| connect::refused(&format!("line {number}"), &e))?;
+            match &mut placement {
+                None => self.send(producer, number, (key, value), self.partition)?,
+                Some(placement) => {
+                    let (key, value) = (key.map(<[u8]>::to_vec), value.to_vec());
+                    // Whoever types waits for no further line.
+                    if placement.add(Unplaced { line: number, key, value }) || lines.is_drained() {
+                        self.send_placed(producer, placement)?;
+                    }
+                }
+            }
             if number.is_multiple_of(1024) {
                 bar.set_message(format!("{} acknowledged", deliveries.records.load(Ordering::Relaxed)));
                 if let Some(reason) = deliveries.failure() {
                     bail!("{reason}");
                 }
             }
+        }
+        if let Some(placement) = &mut placement {
+            self.send_placed(producer, placement)?;
         }
         producer.flush(Duration::from_secs(3600)).map_err(|e| connect::refused("waiting for the broker", &e))?;
         bar.finish_and_clear();
@@ -183,6 +215,26 @@ impl Produce {
         }
         self.report(deliveries, started.elapsed());
         Ok(())
+    }
+
+    fn send_placed(&self, producer: &ThreadedProducer<Deliveries>, placement: &mut Placement) -> anyhow::Result<()> {
+        for (record, partition) in placement.place()? {
+            self.send(producer, record.line, (record.key.as_deref(), &record.value), partition)?;
+        }
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        producer: &ThreadedProducer<Deliveries>,
+        line: u64,
+        (key, value): (Option<&[u8]>, &[u8]),
+        partition: Option<i32>,
+    ) -> anyhow::Result<()> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(value);
+        record.key = key;
+        record.partition = partition;
+        send(producer, record).map_err(|e| connect::refused(&format!("line {line}"), &e))
     }
 
     fn split<'a>(&self, line: &'a [u8]) -> anyhow::Result<(Option<&'a [u8]>, &'a [u8])> {

@@ -1,4 +1,6 @@
-//! `pelton topic`: create, list, describe and delete topics, over Kafka's protocol.
+//! `pelton topic`: create, list, describe, alter and delete topics, over Kafka's protocol.
+
+mod alter;
 
 use super::{Bootstrap, connect, output};
 use anyhow::{anyhow, bail};
@@ -10,7 +12,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Create, list, describe and delete topics.
+/// Create, list, describe, alter and delete topics.
 #[derive(Debug, Subcommand)]
 pub enum Topic {
     /// Create topics.
@@ -19,6 +21,7 @@ pub enum Topic {
     List(List),
     /// Show the partitions, offsets and settings of topics.
     Describe(Named),
+    Alter(alter::Alter),
     /// Delete topics with all their records.
     Delete(Named),
 }
@@ -107,6 +110,7 @@ impl Topic {
             Self::Create(command) => command.run(),
             Self::List(command) => command.run(),
             Self::Describe(command) => command.describe(),
+            Self::Alter(command) => command.run(),
             Self::Delete(command) => command.delete(),
         }
     }

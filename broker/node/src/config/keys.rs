@@ -7,10 +7,16 @@ pub struct Key {
     pub name: &'static str,
     /// Its value where nothing sets it; empty where that depends on something else.
     pub default: &'static str,
+    /// Whether its value is for nobody's eyes: not for DescribeConfigs, not for the log.
+    pub secret: bool,
 }
 
 const fn key(name: &'static str, default: &'static str) -> Key {
-    Key { name, default }
+    Key { name, default, secret: false }
+}
+
+const fn secret(name: &'static str) -> Key {
+    Key { name, default: "", secret: true }
 }
 
 /// All keys with a meaning. The defaults are Kafka's, except for `listeners` and `log.dirs`, which make
@@ -50,8 +56,47 @@ pub const KEYS: &[Key] = &[
     key("max.connections", "2147483647"),
     key("durability", "fsync"),
     key("pelton.admin.listener", "127.0.0.1:9644"),
+    secret("pelton.admin.token"),
+    key("pelton.admin.token.file", ""),
     key("pelton.plugin.max.bytes", "33554432"),
+    key("pelton.plugin.max.count", "1000"),
+    key("pelton.plugin.max.total.bytes", "4294967296"),
+    key("pelton.plugin.signatures", "allow"),
+    key("pelton.plugin.trusted.keys", ""),
+    key("pelton.plugin.forbid", ""),
+    key("pelton.interceptors", ""),
+    key("pelton.interceptors.on.error", ""),
+    key("pelton.interceptors.breaker.faults", ""),
+    key("pelton.interceptors.breaker.open", ""),
+    key("pelton.interceptors.breaker.pause.ms", ""),
+    key("pelton.interceptors.shadow", ""),
+    key("pelton.interceptors.dead.letter.topic", ""),
+    key("pelton.partitioner", ""),
+    key("pelton.partitioner.mode", ""),
+    key("pelton.partitioner.target", ""),
 ];
+
+/// Whether `name` is `pelton.plugin.NAME.config` or `pelton.plugin.NAME.emit`: what a plugin is given on every topic
+/// that sets nothing else.
+pub fn is_of_a_plugin(name: &str) -> bool {
+    let Some((plugin, what)) = name.strip_prefix("pelton.plugin.").and_then(|rest| rest.rsplit_once('.')) else {
+        return false;
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    matches!(what, "config" | "emit") && !plugin.is_empty() && plugin.chars().all(plain)
+}
+
+/// Whether `name` holds for every topic that sets nothing else: which plugins are attached, and how.
+pub fn is_topic_default(name: &str) -> bool {
+    let in_family =
+        |family: &str| name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    in_family("pelton.interceptors") || in_family("pelton.partitioner") || is_of_a_plugin(name)
+}
+
+/// Whether the value of `name` is for nobody's eyes.
+pub fn is_secret(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name == name && key.secret)
+}
 
 /// Kafka's keys that are accepted and change nothing on one node, or that Pelton settles by itself.
 const WITHOUT_MEANING: &[&str] = &[
@@ -179,7 +224,7 @@ pub enum Standing {
 /// Where `name` stands.
 pub fn standing(name: &str) -> Standing {
     let in_family = |families: &[&str]| families.iter().any(|family| name.starts_with(family));
-    if KEYS.iter().any(|key| key.name == name) {
+    if KEYS.iter().any(|key| key.name == name) || is_of_a_plugin(name) {
         Standing::Used
     } else if in_family(FAMILIES_OF_SECURITY) {
         Standing::Security

@@ -94,6 +94,13 @@ fn bad_values_are_refused_with_their_place_and_what_is_right() {
         ("advertised.listeners=PLAINTEXT://0.0.0.0:9092", "advertised.listeners", "clients can reach"),
         ("pelton.admin.listener=0.0.0.0:9644", "pelton.admin.listener", "loopback"),
         ("log.dirs=/a,/b", "log.dirs", "one directory"),
+        ("pelton.plugin.signatures=maybe", "pelton.plugin.signatures", "`require`"),
+        ("pelton.plugin.signatures=require", "pelton.plugin.signatures", "pelton.plugin.trusted.keys"),
+        ("pelton.plugin.trusted.keys=/no/such/file", "pelton.plugin.trusted.keys", "NAME HEXKEY"),
+        ("pelton.plugin.forbid=drops,fly", "pelton.plugin.forbid", "`fly` is no capability"),
+        ("pelton.admin.token=short", "pelton.admin.token", "16 characters"),
+        ("pelton.admin.token.file=/no/such/file", "pelton.admin.token.file", "/no/such/file"),
+        ("pelton.admin.token=0123456789abcdef\npelton.admin.token.file=/x", "token.file", "nothing"),
         ("group.min.session.timeout.ms=9\ngroup.max.session.timeout.ms=8", "group.min", "at most"),
         ("log.segment.bytes=100000000000", "log.segment.bytes", "2147483647"),
     ];
@@ -130,4 +137,58 @@ fn a_negative_idle_time_keeps_connections() {
 fn a_missing_file_is_named() {
     let said = Settings::default().file(Path::new("/no/such/file")).unwrap_err().to_string();
     assert!(said.contains("/no/such/file"), "{said}");
+}
+
+#[test]
+fn a_token_opens_other_addresses_and_is_shown_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("token");
+    std::fs::write(&path, "0123456789abcdef\n").unwrap();
+    let texts =
+        ["pelton.admin.token=0123456789abcdef".to_owned(), format!("pelton.admin.token.file={}", path.display())];
+    for text in texts {
+        let (config, notices) = build(&format!("{text}\npelton.admin.listener=0.0.0.0:9644")).unwrap();
+        assert!(config.admin.ip().is_unspecified());
+        let token = config.admin_token.clone().unwrap();
+        assert!(token.is("0123456789abcdef"));
+        for wrong in ["", "0123456789abcde", "0123456789abcdef0", "0123456789abcdeF"] {
+            assert!(!token.is(wrong), "{wrong}");
+        }
+        assert!(!format!("{config:?} {notices:?}").contains("0123456789abcdef"));
+    }
+    let said = refusal("pelton.admin.token=with space 0123456789abcdef");
+    assert!(!said.contains("0123456789abcdef"), "{said}");
+}
+
+#[test]
+fn what_holds_for_all_topics_reaches_the_broker() {
+    let text = "pelton.interceptors=audit@2\npelton.interceptors.on.error=skip\npelton.plugin.audit.config={\"a\": 1}\n\
+                pelton.plugin.audit.emit=audit-log\npelton.plugin.audit.confg=x\n";
+    let (config, notices) = build(text).unwrap();
+    let defaults: Vec<_> = config.statics.iter().filter(|(key, _)| keys::is_topic_default(key)).collect();
+    let expected = [
+        ("pelton.interceptors", "audit@2"),
+        ("pelton.interceptors.on.error", "skip"),
+        ("pelton.plugin.audit.config", "{\"a\": 1}"),
+        ("pelton.plugin.audit.emit", "audit-log"),
+    ];
+    let expected: Vec<_> = expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    assert_eq!(defaults.into_iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>(), expected);
+    assert_eq!(warnings(&notices).len(), 1, "{notices:?}");
+}
+
+#[test]
+fn the_policy_of_the_plugins_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys");
+    let key = "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29";
+    std::fs::write(&path, format!("release {key}\n")).unwrap();
+    let text = format!(
+        "pelton.plugin.signatures=require\npelton.plugin.trusted.keys={}\npelton.plugin.forbid=emit, drops\n\
+         pelton.plugin.max.count=7\npelton.plugin.max.total.bytes=9",
+        path.display()
+    );
+    let policy = build(&text).unwrap().0.plugin_policy;
+    assert_eq!((policy.max_count, policy.max_total_bytes, policy.trusted[0].name.as_str()), (7, 9, "release"));
+    assert_eq!(policy.forbid.iter().map(|found| found.name()).collect::<Vec<_>>(), ["drops", "emit"]);
 }

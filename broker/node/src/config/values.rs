@@ -23,13 +23,15 @@ impl<'a> Values<'a> {
     pub fn build(&self) -> Result<NodeConfig, ConfigError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let listeners = self.listeners()?;
-        let admin = self.admin()?;
+        let admin_token = self.admin_token()?;
+        let admin = self.admin(admin_token.is_some())?;
         let data_dir = self.data_dir()?;
         let config = NodeConfig {
             advertised: self.advertised()?,
             listeners,
             data_dir,
             admin,
+            admin_token,
             network_threads: self.threads("num.network.threads", cores)?,
             shards: self.threads("num.io.threads", cores)?,
             core: self.core()?,
@@ -40,6 +42,8 @@ impl<'a> Values<'a> {
             max_connections: self.number("max.connections", 1..=i64::from(i32::MAX))? as usize,
             retention_check_interval_ms: self.number("log.retention.check.interval.ms", 1..=i64::MAX)? as u64,
             plugin_max_bytes: self.number("pelton.plugin.max.bytes", 1_024..=1 << 30)? as usize,
+            plugin_compiler: Some(super::plugins::own_compiler()),
+            plugin_policy: self.plugin_policy()?,
             statics: BTreeMap::new(),
         };
         Ok(NodeConfig { statics: self.statics(&config), ..config })
@@ -136,12 +140,15 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn admin(&self) -> Result<SocketAddr, ConfigError> {
-        const RIGHT: &str = "a loopback address with a port, such as 127.0.0.1:9644: whoever reaches it can run code";
+    fn admin(&self, has_token: bool) -> Result<SocketAddr, ConfigError> {
+        const RIGHT: &str = "an address with a port, such as 127.0.0.1:9644";
+        const RIGHT_ALONE: &str = "a loopback address with a port, such as 127.0.0.1:9644, as long as no \
+                                   pelton.admin.token and no pelton.admin.token.file is set: whoever reaches it can run code";
         let text = self.text("pelton.admin.listener");
         match text.to_socket_addrs().ok().and_then(|mut all| all.next()) {
-            Some(address) if address.ip().is_loopback() => Ok(address),
-            _ => self.refuse("pelton.admin.listener", RIGHT),
+            Some(address) if has_token || address.ip().is_loopback() => Ok(address),
+            Some(_) => self.refuse("pelton.admin.listener", RIGHT_ALONE),
+            None => self.refuse("pelton.admin.listener", RIGHT),
         }
     }
 
@@ -167,15 +174,15 @@ impl<'a> Values<'a> {
         if self.has(key) { Ok(self.number(key, 1..=1_024)? as usize) } else { Ok(default) }
     }
 
-    fn has(&self, key: &str) -> bool {
+    pub(super) fn has(&self, key: &str) -> bool {
         self.values.get(key).is_some_and(|(value, _)| !value.is_empty())
     }
 
-    fn text(&self, key: &str) -> &str {
+    pub(super) fn text(&self, key: &str) -> &str {
         self.values.get(key).map_or("", |(value, _)| value)
     }
 
-    fn number(&self, key: &str, allowed: RangeInclusive<i64>) -> Result<i64, ConfigError> {
+    pub(super) fn number(&self, key: &str, allowed: RangeInclusive<i64>) -> Result<i64, ConfigError> {
         match self.text(key).parse::<i64>() {
             Ok(number) if allowed.contains(&number) => Ok(number),
             _ => self.refuse(key, &format!("a whole number from {} to {}", allowed.start(), allowed.end())),
@@ -190,8 +197,9 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn refuse<T>(&self, key: &str, right: &str) -> Result<T, ConfigError> {
+    pub(super) fn refuse<T>(&self, key: &str, right: &str) -> Result<T, ConfigError> {
         let (value, origin) = match self.values.get(key) {
+            Some((_, origin)) if super::keys::is_secret(key) => ("***", origin.to_string()),
             Some((value, origin)) => (value.as_str(), origin.to_string()),
             None => ("", Origin::Default.to_string()),
         };
@@ -200,8 +208,9 @@ impl<'a> Values<'a> {
 
     /// The settings as they hold, those that depend on the machine filled in.
     fn statics(&self, config: &NodeConfig) -> BTreeMap<String, String> {
+        let shown = self.values.iter().filter(|(key, _)| !super::keys::is_secret(key));
         let mut statics: BTreeMap<String, String> =
-            self.values.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect();
+            shown.map(|(key, (value, _))| (key.clone(), value.clone())).collect();
         for key in ["node.id", "broker.id"] {
             statics.insert(key.to_owned(), config.core.node_id.to_string());
         }

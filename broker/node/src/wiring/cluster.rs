@@ -2,15 +2,18 @@
 
 use super::reader::BrokerReader;
 use super::writer::BrokerWriter;
-use super::{PATIENCE, ask_cluster, ask_group, persistently, port_error};
+use super::{PATIENCE, ask_group, persistently, port_error};
+use pelton_api::job::JobSpec;
 use pelton_api::ports::{
     Cluster, Partition, PartitionReader, PortError, PortFuture, TopicDescription, TransactionalWriter,
 };
-use pelton_core::event::{ClusterReply, ClusterRequest, GroupReply, GroupRequest, NewTopic};
+use pelton_core::event::{GroupReply, GroupRequest, NewTopic};
 use pelton_core::model::{TopicId, TopicPartition};
 use pelton_core::refusal::Refusal;
 use pelton_server::Broker;
+use pelton_server::hooks::Client;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How long a job's transaction may stay open before the coordinator aborts it (`transaction.timeout.ms`). Far
 /// above any commit interval that a job may ask for.
@@ -20,18 +23,52 @@ const TRANSACTION_TIMEOUT_MS: i32 = 120_000;
 /// the dead-letter topic with its reason and origin as headers.
 const HEADROOM_BYTES: i32 = 1 << 20;
 
+/// Says that no interceptor and no partitioner of the broker's defaults stands before a topic.
+const WITHOUT_PLUGINS: (&str, &str) = ("pelton.interceptors", "");
+
+/// Which job a task's writer belongs to: plugins are told `Job:NAME`.
+#[derive(Debug, Default)]
+pub struct JobNames {
+    /// Transactional ids up to the partition, and jobs.
+    by_id: Mutex<BTreeMap<String, Arc<str>>>,
+}
+
+impl JobNames {
+    /// Remembers a job that is about to run.
+    pub fn note(&self, spec: &JobSpec) {
+        let name: Arc<str> = spec.name.as_str().into();
+        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        for step in &spec.steps {
+            let id = pelton_jobs::names::transactional_id(&spec.name, &step.name, 0);
+            by_id.insert(of_all_partitions(&id).to_owned(), name.clone());
+        }
+    }
+
+    /// The job of a transactional id; the id itself when no job has it.
+    fn job(&self, transactional_id: &str) -> Arc<str> {
+        let by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        by_id.get(of_all_partitions(transactional_id)).cloned().unwrap_or_else(|| transactional_id.into())
+    }
+}
+
+fn of_all_partitions(transactional_id: &str) -> &str {
+    transactional_id.rsplit_once('-').map_or(transactional_id, |(id, _)| id)
+}
+
 /// The ports over this broker.
 pub struct BrokerCluster {
     broker: Broker,
+    names: Arc<JobNames>,
     message_max_bytes: i32,
     transaction_timeout_ms: i32,
 }
 
 impl BrokerCluster {
     /// Over `broker`, which was started with these settings.
-    pub fn new(broker: Broker, core: &pelton_core::config::CoreConfig) -> Self {
+    pub fn new(broker: Broker, core: &pelton_core::config::CoreConfig, names: Arc<JobNames>) -> Self {
         Self {
             broker,
+            names,
             message_max_bytes: core.message_max_bytes,
             transaction_timeout_ms: TRANSACTION_TIMEOUT_MS.min(core.transaction_max_timeout_ms),
         }
@@ -56,6 +93,7 @@ impl BrokerCluster {
         configs
             .entry("max.message.bytes".to_owned())
             .or_insert_with(|| self.message_max_bytes.saturating_add(HEADROOM_BYTES).to_string());
+        configs.entry(WITHOUT_PLUGINS.0.to_owned()).or_insert_with(|| WITHOUT_PLUGINS.1.to_owned());
         let topic = NewTopic {
             name: name.into(),
             id: TopicId(uuid::Uuid::new_v4().as_u128()),
@@ -64,14 +102,10 @@ impl BrokerCluster {
             configs,
             internal: false,
         };
-        let request = ClusterRequest::CreateTopics { topics: vec![topic], validate_only: false };
-        match ask_cluster(&self.broker, request).await? {
-            ClusterReply::Topics(results) => match results.into_iter().next() {
-                Some((_, Ok(_) | Err(Refusal::TopicAlreadyExists))) => Ok(()),
-                Some((_, Err(refusal))) => Err(refusal),
-                None => Err(Refusal::InvalidRequest("the cluster answered without a result".to_owned())),
-            },
-            other => Err(super::strange(&other)),
+        match self.broker.create_topics(vec![topic], false).await?.into_iter().next() {
+            Some((_, Ok(_) | Err(Refusal::TopicAlreadyExists))) => Ok(()),
+            Some((_, Err(refusal))) => Err(refusal),
+            None => Err(Refusal::InvalidRequest("the cluster answered without a result".to_owned())),
         }
     }
 
@@ -145,6 +179,31 @@ impl Cluster for BrokerCluster {
     fn writer(&self, transactional_id: &str) -> Box<dyn TransactionalWriter> {
         let batch_max_bytes = usize::try_from(self.message_max_bytes).unwrap_or(0);
         let timeout_ms = self.transaction_timeout_ms;
-        Box::new(BrokerWriter::new(self.broker.clone(), transactional_id, timeout_ms, batch_max_bytes))
+        let client = Client {
+            principal: format!("Job:{}", self.names.job(transactional_id)).into(),
+            client_id: transactional_id.into(),
+            client_address: "".into(),
+        };
+        Box::new(BrokerWriter::new(self.broker.clone(), client, transactional_id, timeout_ms, batch_max_bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_knows_its_job_also_where_names_hold_hyphens() {
+        let spec = |job: &str, step: &str| -> JobSpec {
+            let steps = serde_json::json!([{ "name": step, "plugin": "p@1" }]);
+            let spec = serde_json::json!({ "name": job, "sources": ["in"], "sink": "out", "steps": steps });
+            serde_json::from_value(spec).unwrap()
+        };
+        let names = JobNames::default();
+        names.note(&spec("a-b", "c"));
+        names.note(&spec("x", "y-z"));
+        assert_eq!(&*names.job("pelton-a-b-c-17"), "a-b");
+        assert_eq!(&*names.job("pelton-x-y-z-0"), "x");
+        assert_eq!(&*names.job("someone-else"), "someone-else");
     }
 }

@@ -2,16 +2,22 @@
 //!
 //! The jobs' ports ([`cluster`], [`reader`], [`writer`]) ask the broker's parts in process, through the same
 //! door as the protocol's handlers, so that a job keeps exactly the rules that a client keeps: transactions,
-//! fencing, read_committed. [`plugins`] joins the registry and the engine, [`jobs`] makes jobs outlive the process.
+//! fencing, read_committed. [`plugins`] joins the registry and the engine, [`hooks`] gives the chains what they need,
+//! [`jobs`] makes jobs outlive the process, and [`platform`] is what the admin HTTP asks about plugins.
 //!
 //! Not here: any decision about records, offsets or state. An adapter translates, retries what is passing
 //! (bounded in time), and names what is not.
 
+pub mod attachments;
 pub mod cluster;
+pub mod hooks;
 pub mod jobs;
+pub mod platform;
+pub mod plugin_log;
 pub mod plugins;
 mod reader;
 pub mod stores;
+pub mod uses;
 mod writer;
 
 use pelton_api::ports::PortError;
@@ -127,6 +133,12 @@ fn port_error(what: &str, refusal: &Refusal) -> PortError {
         | Refusal::PolicyViolation(_) => PortError::Fatal(text),
         _ => PortError::Retriable(text),
     }
+}
+
+/// Milliseconds since the Unix epoch.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What is read or counted belongs to a topic that is no more; a new beginning finds the one that there is.

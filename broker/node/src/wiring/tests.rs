@@ -2,13 +2,18 @@
 
 use super::cluster::BrokerCluster;
 use bytes::Bytes;
+use pelton_api::interceptor::InterceptorFactory;
+use pelton_api::manifest::PluginRef;
+use pelton_api::partitioner::PartitionerFactory;
 use pelton_api::ports::{Cluster, Partition, PartitionReader, PortError};
 use pelton_core::config::CoreConfig;
 use pelton_core::event::{Acks, AppendOrigin, ClusterRequest, IncomingBatch, PartitionReply, PartitionRequest};
 use pelton_core::model::TopicPartition;
+use pelton_hooks::{Code, Library};
 use pelton_record::{BatchBuilder, BatchHeader, BatchView};
 use pelton_server::{Broker, ServerConfig};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 const PATIENT: Duration = Duration::from_secs(10);
@@ -22,9 +27,31 @@ async fn start(dir: &Path) -> (Broker, BrokerCluster) {
         core: core.clone(),
         ..ServerConfig::default()
     };
-    let broker = Broker::start(config).await.unwrap();
-    let cluster = BrokerCluster::new(broker.clone(), &core);
+    let broker = Broker::start(config, no_plugins).await.unwrap();
+    let cluster = BrokerCluster::new(broker.clone(), &core, Default::default());
     (broker, cluster)
+}
+
+/// Chains without any plugins.
+fn no_plugins() -> Result<Arc<dyn pelton_api::hooks::Hooks>, String> {
+    let options = pelton_hooks::Options::default();
+    Ok(Arc::new(pelton_hooks::Chains::new(Arc::new(Nothing), Arc::new(pelton_hooks::NoEvents), options)))
+}
+
+struct Nothing;
+
+impl Library for Nothing {
+    fn interceptor(&self, plugin: &PluginRef) -> Result<Code<dyn InterceptorFactory>, String> {
+        Err(format!("there is no plugin {plugin}"))
+    }
+
+    fn partitioner(&self, plugin: &PluginRef) -> Result<Code<dyn PartitionerFactory>, String> {
+        Err(format!("there is no plugin {plugin}"))
+    }
+
+    fn topic_exists(&self, _: &str) -> bool {
+        true
+    }
 }
 
 fn at(topic: &str, index: i32) -> Partition {

@@ -21,6 +21,7 @@ use pelton_core::event::{
 use pelton_core::model::{OFFSETS_TOPIC, TopicId, TopicPartition};
 use pelton_core::refusal::Refusal;
 use pelton_server::Broker;
+use pelton_server::hooks::{Client, SendFailure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -46,11 +47,17 @@ pub struct BrokerWriter {
 }
 
 impl BrokerWriter {
-    /// A writer for `transactional_id` whose transactions may stay open for `timeout_ms`. Batches are cut to
-    /// `batch_max_bytes` where they hold more than one record.
-    pub fn new(broker: Broker, transactional_id: &str, timeout_ms: i32, batch_max_bytes: usize) -> Self {
+    /// A writer for `transactional_id` whose transactions may stay open for `timeout_ms`; to plugins it is `client`.
+    /// Batches are cut to `batch_max_bytes` where they hold more than one record.
+    pub fn new(
+        broker: Broker,
+        client: Client,
+        transactional_id: &str,
+        timeout_ms: i32,
+        batch_max_bytes: usize,
+    ) -> Self {
         Self {
-            appends: Appends::new(broker.clone()),
+            appends: Appends::new(broker.clone(), client),
             broker,
             id: transactional_id.into(),
             timeout_ms,
@@ -110,6 +117,16 @@ impl BrokerWriter {
         port_error(&format!("the transaction of {}", self.id), refusal)
     }
 
+    fn not_sent(&self, failure: &SendFailure) -> PortError {
+        match failure {
+            SendFailure::Refused(refusal) => self.refused(refusal),
+            SendFailure::Rejected { .. } => PortError::Fatal(format!("the transaction of {}: {failure}", self.id)),
+            SendFailure::Unavailable(_) | SendFailure::Unacknowledged(_) => {
+                PortError::Retriable(format!("the transaction of {}: {failure}", self.id))
+            }
+        }
+    }
+
     async fn enlist(&mut self, producer: InitializedProducer, to: &Partition) -> Result<(), PortError> {
         if self.enlisted.contains(to) {
             return Ok(());
@@ -155,8 +172,8 @@ impl BrokerWriter {
             let incoming = batch::stamped(piece, producer, sequence);
             let next = incoming.header.last_sequence().checked_add(1).unwrap_or(0);
             self.sequences.insert(to.clone(), next);
-            if let Err(refusal) = self.appends.push(to, incoming, self.id.clone()).await {
-                return self.fail(self.refused(&refusal));
+            if let Err(failure) = self.appends.push(to, incoming, self.id.clone()).await {
+                return self.fail(self.not_sent(&failure));
             }
         }
         Ok(())
@@ -226,8 +243,8 @@ impl BrokerWriter {
             if offsets.is_empty() { Ok(()) } else { commit_offsets(&broker, id, producer, group, offsets).await }
         };
         let (offsets_written, ()) = tokio::join!(committing, self.appends.finish());
-        if let Some(refusal) = self.appends.refusal() {
-            return self.fail(self.refused(&refusal));
+        if let Some(failure) = self.appends.failure() {
+            return self.fail(self.not_sent(&failure));
         }
         if let Err(refusal) = offsets_written {
             return self.fail(self.refused(&refusal));
@@ -241,8 +258,8 @@ impl BrokerWriter {
     async fn finish_abort(&mut self) -> Result<(), PortError> {
         let producer = self.ready()?;
         self.appends.finish().await;
-        if let Some(refusal) = self.appends.refusal() {
-            return self.fail(self.refused(&refusal));
+        if let Some(failure) = self.appends.failure() {
+            return self.fail(self.not_sent(&failure));
         }
         self.appends.forget();
         if self.enlisted.is_empty() {

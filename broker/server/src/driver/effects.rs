@@ -23,9 +23,10 @@ impl Failed {
 
     fn correct(&self, reply: Reply) -> Reply {
         match (self.0.first(), &reply) {
-            (Some((_, message)), Reply::Partition(Ok(PartitionReply::Appended(_)))) => {
-                Reply::Partition(Err(Refusal::Storage(message.clone())))
-            }
+            (
+                Some((_, message)),
+                Reply::Partition(Ok(PartitionReply::Appended(_) | PartitionReply::Described { .. })),
+            ) => Reply::Partition(Err(Refusal::Storage(message.clone()))),
             _ => reply,
         }
     }
@@ -76,6 +77,10 @@ impl ShardThread {
                 self.shared.opening.begin();
                 let part = PartId::Partition(partition.clone());
                 self.driver.post(&part, Letter::Open { partition, topic_id, configs });
+            }
+            Effect::ConfigurePartition { partition, topic_id, configs } => {
+                let part = PartId::Partition(partition.clone());
+                self.driver.post(&part, Letter::Configure { partition, topic_id, configs });
             }
             Effect::DeletePartition { partition, topic_id } => {
                 let part = PartId::Partition(partition.clone());
@@ -193,6 +198,12 @@ mod tests {
         failed.0.push((TopicPartition::new("t", 0), "no space left".to_owned()));
         let Reply::Partition(Err(refusal)) = failed.correct(appended()) else { panic!("the answer was let through") };
         assert_eq!(refusal, Refusal::Storage("no space left".to_owned()));
+        let described = Reply::Partition(Ok(PartitionReply::Described {
+            watermarks: pelton_core::model::Watermarks::empty_at(0),
+            leader_epoch: LeaderEpoch(0),
+        }));
+        let corrected = failed.correct(described);
+        assert!(matches!(corrected, Reply::Partition(Err(_))), "its log end may be of what was not written");
         let other = failed.correct(Reply::Partition(Ok(PartitionReply::Readable)));
         assert!(matches!(other, Reply::Partition(Ok(PartitionReply::Readable))));
     }

@@ -50,6 +50,8 @@ pub(crate) enum Letter {
     Deliver(Envelope),
     /// A partition to open, or to begin.
     Open { partition: TopicPartition, topic_id: TopicId, configs: Arc<BTreeMap<String, String>> },
+    /// The configs of a partition's topic were changed.
+    Configure { partition: TopicPartition, topic_id: TopicId, configs: Arc<BTreeMap<String, String>> },
     /// A partition to close and to delete.
     Delete { partition: TopicPartition, topic_id: TopicId },
     /// What came of a sync.

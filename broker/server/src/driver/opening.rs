@@ -128,6 +128,20 @@ impl ShardThread {
         }
     }
 
+    /// Lets a partition and its log go by the configs that its topic has now.
+    pub(super) fn configure(
+        &mut self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        configs: &BTreeMap<String, String>,
+    ) {
+        self.shard.configure(partition, topic_id, configs);
+        if let Some(open) = self.logs.get_mut(partition).filter(|open| open.topic_id == topic_id) {
+            open.log.set_config(log_config(&self.shared.log, configs));
+            open.deletes = deletes(configs);
+        }
+    }
+
     /// Closes a partition and removes its log.
     pub(super) fn delete(&mut self, partition: &TopicPartition, topic_id: TopicId) {
         if self.logs.get(partition).is_none_or(|open| open.topic_id != topic_id) {

@@ -155,6 +155,7 @@ impl ShardThread {
                 let result = self.open(partition.clone(), topic_id, &configs);
                 opening::report(&self.shared.opening, &partition, result);
             }
+            Letter::Configure { partition, topic_id, configs } => self.configure(&partition, topic_id, &configs),
             Letter::Delete { partition, topic_id } => self.delete(&partition, topic_id),
             Letter::Synced { partition, generation, result } => self.synced(partition, generation, result),
             Letter::Retain => self.retain(),

@@ -10,6 +10,7 @@
 use super::Scope;
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::text;
+use crate::topic_configs;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
@@ -41,7 +42,7 @@ pub async fn handle(scope: Scope, request: CreateTopicsRequest) -> Option<Create
     let created = if wanted.is_empty() {
         Ok(Vec::new())
     } else {
-        scope.server.create_topics(wanted, request.validate_only).await
+        topic_configs::create(&scope.server, wanted, request.validate_only).await
     };
     let mut made = partitions.into_iter().zip(replications);
     let mut created = created.map(Vec::into_iter);

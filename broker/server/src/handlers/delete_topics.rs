@@ -5,13 +5,12 @@
 //! Left out: the timeout, since deletion does not wait for another broker.
 
 use super::Scope;
-use super::scope::{resolve, unexpected};
+use super::scope::resolve;
 use crate::protocol::error_code::{NONE, Operation, code};
 use crate::protocol::text;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
-use pelton_core::event::{ClusterReply, ClusterRequest};
 use pelton_core::model::TopicId;
 use pelton_core::refusal::Refusal;
 use std::collections::BTreeMap;
@@ -64,8 +63,5 @@ async fn delete(scope: &Scope, topics: Vec<Arc<str>>) -> Result<BTreeMap<Arc<str
     if topics.is_empty() {
         return Ok(BTreeMap::new());
     }
-    match scope.ask_cluster(ClusterRequest::DeleteTopics { topics }).await? {
-        ClusterReply::Topics(results) => Ok(results.into_iter().collect()),
-        other => Err(unexpected(&other)),
-    }
+    Ok(crate::topic_configs::delete(&scope.server, topics).await?.into_iter().collect())
 }

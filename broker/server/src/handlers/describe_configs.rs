@@ -2,14 +2,17 @@
 //!
 //! A topic's settings come from the table of topic configs: the topic's own value, else what the broker's
 //! configuration sets for all topics, else the default; synonyms (v1) show that order. v3 added types and documentation.
+//! The configs of plugins come in the same way, those of single plugins where somebody sets them.
 //! The broker's settings are those that were given at its start, read only.
 //!
 //! Left out: loggers, clients' metrics and groups as resources.
 
 use super::Scope;
 use super::scope::resolve;
+use crate::hooks::effective;
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::text;
+use crate::topic_configs::plugin_configs::{self, PLUGIN_CONFIGS};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
@@ -18,6 +21,7 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse, 
 use pelton_core::cluster::TopicImage;
 use pelton_core::cluster::topic_config::{ConfigKind, TOPIC_CONFIGS, TopicConfig};
 use pelton_core::refusal::Refusal;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 const TOPIC: i8 = 2;
@@ -26,6 +30,10 @@ const BROKER: i8 = 4;
 const SOURCE_TOPIC: i8 = 1;
 const SOURCE_STATIC_BROKER: i8 = 4;
 const SOURCE_DEFAULT: i8 = 5;
+
+/// Kafka's numbers for the types of configs that plugins have (KIP-569).
+const STRING: i8 = 2;
+const LIST: i8 = 7;
 
 /// What of the answer the client wants.
 #[derive(Clone, Copy)]
@@ -76,13 +84,31 @@ fn describe_topic(
         .iter()
         .filter(|config| is_wanted(resource, config.name))
         .map(|config| topic_config(scope, topic, config, wanted));
-    // What plugins are told stands beside Kafka's configs.
-    let plugins = topic
-        .configs
-        .iter()
-        .filter(|(name, _)| name.starts_with("pelton.") && is_wanted(resource, name))
-        .map(|(name, value)| entry(name, value, SOURCE_TOPIC, false, 2));
-    Ok(known.chain(plugins).collect())
+    let plugins = plugin_configs(scope, &resource.resource_name, topic, wanted);
+    Ok(known.chain(plugins.into_iter().filter(|config| is_wanted(resource, &config.name))).collect())
+}
+
+/// The configs by which plugins are attached.
+fn plugin_configs(scope: &Scope, name: &str, topic: &TopicImage, wanted: Wanted) -> Vec<DescribeConfigsResourceResult> {
+    let defaults = effective::defaults(&scope.server.configs);
+    let effective = effective::effective(&defaults, topic.internal, &topic.configs);
+    let table = PLUGIN_CONFIGS.iter().map(|config| config.name).chain(effective.keys().map(String::as_str));
+    let names: BTreeSet<&str> = table.collect();
+    let describe = |config_name: &str| {
+        let default = plugin_configs::plugin_config(config_name);
+        let default = default.map(|config| plugin_configs::default_of(config, name, &effective));
+        // What the topic declines, or what is for a plugin that it does not have, does not hold for it.
+        let broker = defaults.get(config_name).filter(|_| effective.contains_key(config_name));
+        let values = [
+            topic.configs.get(config_name).map(|value| (config_name, value.as_str(), SOURCE_TOPIC)),
+            broker.map(|value| (config_name, value.as_str(), SOURCE_STATIC_BROKER)),
+            default.as_ref().map(|value| (config_name, value.as_str(), SOURCE_DEFAULT)),
+        ];
+        let kind = if plugin_configs::is_list(config_name) { LIST } else { STRING };
+        let doc = plugin_configs::documentation(config_name);
+        described(config_name, &values, kind, doc.unwrap_or_default(), wanted)
+    };
+    names.into_iter().map(describe).collect()
 }
 
 fn topic_config(
@@ -98,18 +124,28 @@ fn topic_config(
         broker.map(|(name, value)| (name, value, SOURCE_STATIC_BROKER)),
         Some((broker_name.unwrap_or(config.name), config.default, SOURCE_DEFAULT)),
     ];
-    let mut values = values.into_iter().flatten().peekable();
-    let (_, value, source) = values.peek().copied().unwrap_or((config.name, config.default, SOURCE_DEFAULT));
-    let result = entry(config.name, value, source, false, kind_code(config.kind));
-    let synonyms = values.map(|(name, value, source)| {
+    described(config.name, &values, kind_code(config.kind), config.doc, wanted)
+}
+
+/// A config with the values that it may have, the first of them in force.
+fn described(
+    name: &str,
+    values: &[Option<(&str, &str, i8)>],
+    kind: i8,
+    doc: &str,
+    wanted: Wanted,
+) -> DescribeConfigsResourceResult {
+    let values: Vec<_> = values.iter().flatten().collect();
+    let (_, value, source) = values.first().map_or((name, "", SOURCE_DEFAULT), |first| **first);
+    let synonyms = values.iter().map(|(name, value, source)| {
         DescribeConfigsSynonym::default()
             .with_name(text::wire(name))
             .with_value(Some(text::wire(value)))
-            .with_source(source)
+            .with_source(*source)
     });
-    result
+    entry(name, value, source, false, kind)
         .with_synonyms(if wanted.synonyms { synonyms.collect() } else { Vec::new() })
-        .with_documentation(wanted.documentation.then(|| text::wire(config.doc)))
+        .with_documentation(wanted.documentation.then(|| text::wire(doc)))
 }
 
 fn describe_broker(
@@ -129,7 +165,9 @@ fn describe_broker(
     let configs = scope.server.configs.iter().filter(|(name, _)| is_wanted(resource, name));
     Ok(configs
         .map(|(name, value)| {
-            let result = entry(name, value, SOURCE_STATIC_BROKER, true, 2);
+            let result = entry(name, value, SOURCE_STATIC_BROKER, true, STRING);
+            let doc = plugin_configs::documentation(name).filter(|_| wanted.documentation);
+            let result = result.with_documentation(doc.map(text::wire));
             let synonym = DescribeConfigsSynonym::default()
                 .with_name(text::wire(name))
                 .with_value(Some(text::wire(value)))

@@ -6,22 +6,25 @@
 //! stable offset, and the aborted transactions that overlap what they get, ordered by first offset. v5 added the
 //! log start offset, v7 sessions, v9 leader epochs, v11 racks, v13 topic ids for names, v15 moved the replica id.
 //!
+//! What leaves a topic with `on-consume` hooks has passed them; where they fail closed, the partition is answered
+//! UNKNOWN_SERVER_ERROR without records. How much a fetch waits for is counted in what was read.
+//!
 //! Left out: sessions (every answer has session id 0, which tells the client to name all partitions each
 //! time), reads by followers, diverging epochs (v12), new leaders in the answer (v16).
 
 use super::Scope;
-use super::fetch_plan::{Limits, Read, Wanted, read_all};
+use super::fetch_plan::{Limits, PERMIT_BYTES, Read, Wanted, read_all};
 use super::scope::{partition_of, resolve};
 use crate::driver::first_of;
+use crate::hooks::consume::{Outgoing, Unread, fit};
 use crate::protocol::error_code::{Operation, code};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::FetchTopic;
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
-use pelton_core::event::{Fetched, PartitionRequest};
+use pelton_core::event::PartitionRequest;
 use pelton_core::model::{Isolation, LeaderEpoch, TopicPartition};
-use pelton_core::refusal::Refusal;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -60,7 +63,19 @@ pub async fn handle(scope: Scope, request: FetchRequest) -> Option<FetchResponse
         }
         reads = read_all(&scope, &wanted, limits).await;
     }
-    Some(response(request.topics, reads, isolation))
+    let outgoing = consumed(&scope, wanted, reads).await;
+    Some(response(request.topics, outgoing, isolation))
+}
+
+/// What was read, after the hooks of its topics have seen it.
+async fn consumed(scope: &Scope, wanted: Vec<Wanted>, reads: Vec<Read>) -> Vec<Outgoing> {
+    let bytes: Vec<usize> = reads.iter().map(|read| read.as_ref().map_or(0, |read| read.records.len())).collect();
+    let pairs = wanted.into_iter().map(|wanted| wanted.partition.ok()).zip(reads).collect();
+    let mut outgoing = scope.server.hooks.consume(|| scope.client(), pairs).await;
+    fit(&mut outgoing, &bytes, bytes.iter().sum(), |more| {
+        scope.admitted.more(&scope.server.answer_memory, more.div_ceil(PERMIT_BYTES))
+    });
+    outgoing
 }
 
 /// The partitions of the request, in order, flat.
@@ -102,7 +117,7 @@ fn next_offsets(wanted: &[Wanted], reads: &[Read]) -> Vec<(TopicPartition, i64)>
         .collect()
 }
 
-fn response(topics: Vec<FetchTopic>, reads: Vec<Read>, isolation: Isolation) -> FetchResponse {
+fn response(topics: Vec<FetchTopic>, reads: Vec<Outgoing>, isolation: Isolation) -> FetchResponse {
     let mut reads = reads.into_iter();
     let responses = topics
         .into_iter()
@@ -122,7 +137,7 @@ fn response(topics: Vec<FetchTopic>, reads: Vec<Read>, isolation: Isolation) -> 
     FetchResponse::default().with_responses(responses)
 }
 
-fn partition_data(index: i32, read: Result<Fetched, Refusal>, isolation: Isolation) -> PartitionData {
+fn partition_data(index: i32, read: Outgoing, isolation: Isolation) -> PartitionData {
     let data = PartitionData::default().with_partition_index(index);
     match read {
         Ok(fetched) => {
@@ -139,10 +154,18 @@ fn partition_data(index: i32, read: Result<Fetched, Refusal>, isolation: Isolati
                 .with_aborted_transactions((isolation == Isolation::ReadCommitted).then(|| aborted.collect()))
                 .with_records(Some(fetched.records))
         }
-        Err(refusal) => data
-            .with_error_code(code(Operation::Read, &refusal))
-            .with_high_watermark(-1)
-            .with_aborted_transactions(None)
-            .with_records(Some(Bytes::new())),
+        Err(unread) => {
+            let error = match unread {
+                Unread::Refused(refusal) => code(Operation::Read, &refusal),
+                Unread::Failed(why) => {
+                    tracing::debug!(why, "plugins keep records from a consumer");
+                    ResponseError::UnknownServerError.code()
+                }
+            };
+            data.with_error_code(error)
+                .with_high_watermark(-1)
+                .with_aborted_transactions(None)
+                .with_records(Some(Bytes::new()))
+        }
     }
 }

@@ -40,7 +40,7 @@ pub type Read = Result<Fetched, Refusal>;
 /// Most partitions that are asked at once.
 const WAVE: usize = 128;
 /// One permit of the memory for answers.
-const PERMIT_BYTES: usize = 1024;
+pub const PERMIT_BYTES: usize = 1024;
 
 /// Reads every partition once, as far as the limits go.
 pub async fn read_all(scope: &Scope, wanted: &[Wanted], limits: Limits) -> Vec<Read> {

@@ -10,6 +10,7 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_configs;
 mod api_versions;
 mod create_topics;
 mod delete_topics;
@@ -20,6 +21,7 @@ mod fetch;
 mod fetch_plan;
 mod find_coordinator;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
@@ -33,7 +35,7 @@ mod scope;
 mod sync_group;
 mod txn_offset_commit;
 
-pub use scope::{ConnectionFacts, Scope, unexpected};
+pub use scope::{ConnectionFacts, Scope, partition_answer, unexpected};
 
 use crate::protocol::codec::{self, Malformed, Prelude};
 use crate::protocol::shape::{self, Shape};
@@ -134,6 +136,8 @@ pub static APIS: &[Api] = &[
     api!(EndTxn, 0..=4, END_TXN, 8, end_txn::handle),
     api!(TxnOffsetCommit, 0..=4, TXN_OFFSET_COMMIT, 16, txn_offset_commit::handle),
     api!(DescribeConfigs, 1..=4, DESCRIBE_CONFIGS, 64, describe_configs::handle),
+    api!(AlterConfigs, 0..=2, ALTER_CONFIGS, 64, alter_configs::handle),
+    api!(IncrementalAlterConfigs, 0..=1, INCREMENTAL_ALTER_CONFIGS, 64, incremental_alter_configs::handle),
     api!(DescribeCluster, 0..=2, DESCRIBE_CLUSTER, 8, describe_cluster::handle),
 ];
 

@@ -3,12 +3,14 @@
 //! v2-4 carry a retention time, which is ignored as Kafka ignores it since KIP-211. v6 added leader epochs, v7
 //! static membership, v9 the new group protocol (KIP-848), whose member epochs are not served here: classic
 //! members send their generation in the same field. Partitions that do not exist are refused one by one; the
-//! others are committed together, and the answer leaves when they are durable.
+//! others are committed together, and the answer leaves when they are durable, and after the `on-commit` hooks of their
+//! topics.
 //!
 //! Left out: v10 (topic ids), member epochs.
 
 use super::Scope;
 use super::scope::{partition_of, resolve, unexpected};
+use crate::hooks::commit::Committed;
 use crate::protocol::error_code::{NONE, Operation, code};
 use crate::protocol::text;
 use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
@@ -51,8 +53,14 @@ pub async fn handle(scope: Scope, request: OffsetCommitRequest) -> Option<Offset
             instance: text::optional(request.group_instance_id.as_ref()),
             offsets,
         };
+        let seen = Committed {
+            group: commit.group.clone(),
+            member: commit.member.clone(),
+            transactional: false,
+            offsets: scope.committing(&commit.offsets),
+        };
         match scope.ask_group(&request.group_id.0, GroupRequest::Commit(commit)).await {
-            Ok(GroupReply::Done) => Ok(()),
+            Ok(GroupReply::Done) => scope.server.hooks.committed(|| scope.client(), seen).await,
             Ok(other) => Err(unexpected(&other)),
             Err(refusal) => Err(refusal),
         }

@@ -7,22 +7,29 @@
 //! succeed and fail one by one, each batch as a whole. A request that is not finished after its timeout is
 //! answered REQUEST_TIMED_OUT; its batches may still be committed later.
 //!
-//! Left out: batches with record errors one by one (v8), new leaders in the answer (v10), implicit enlisting of
-//! partitions (v12, which clients use only when the feature `transaction.version` is 2), record formats before 2.
+//! Batches of topics with plugins take their way through `crate::hooks`. What a plugin refuses is answered
+//! INVALID_RECORD, from v8 on with the records that are wrong (KIP-467); what a plugin could not do,
+//! NOT_ENOUGH_REPLICAS or, when the batch is in the log already, NOT_ENOUGH_REPLICAS_AFTER_APPEND, which every
+//! producer answers by sending again.
+//!
+//! Left out: new leaders in the answer (v10), implicit enlisting of partitions (v12, which clients use only when the
+//! feature `transaction.version` is 2), record formats before 2.
 
 use super::Scope;
-use super::scope::{partition_answer, partition_of, resolve, unexpected};
-use crate::driver::Pending;
+use super::scope::{partition_of, resolve};
+use crate::hooks::append::{Begun, SendFailure, Sending, Stored, is_log_append_time};
 use crate::protocol::codec::Malformed;
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::{records, text};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::TopicProduceData;
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use pelton_core::cluster::{ClusterImage, TopicImage};
-use pelton_core::event::{Acks, AppendOrigin, Appended, PartitionReply, PartitionRequest};
+use pelton_core::event::{Acks, Appended, IncomingBatch};
 use pelton_core::model::TopicPartition;
 use pelton_core::refusal::Refusal;
 use std::sync::Arc;
@@ -33,20 +40,33 @@ use tokio::time::Instant;
 struct Failure {
     code: i16,
     message: String,
+    /// Records by their index in the batch, with reasons.
+    records: Vec<(i32, String)>,
 }
 
 impl Failure {
     fn new(version: i16, refusal: &Refusal) -> Self {
-        Self { code: code(Operation::Produce(version), refusal), message: refusal.to_string() }
+        Self { code: code(Operation::Produce(version), refusal), message: refusal.to_string(), records: Vec::new() }
     }
 
     fn of(error: ResponseError, message: &str) -> Self {
-        Self { code: error.code(), message: message.to_owned() }
+        Self { code: error.code(), message: message.to_owned(), records: Vec::new() }
+    }
+
+    fn sent(version: i16, failure: SendFailure) -> Self {
+        match failure {
+            SendFailure::Refused(refusal) => Self::new(version, &refusal),
+            SendFailure::Rejected { message, records } => {
+                Self { code: ResponseError::InvalidRecord.code(), message, records }
+            }
+            SendFailure::Unavailable(message) => Self::of(ResponseError::NotEnoughReplicas, &message),
+            SendFailure::Unacknowledged(message) => Self::of(ResponseError::NotEnoughReplicasAfterAppend, &message),
+        }
     }
 }
 
-/// A batch that is being appended, and the time that the broker stamped it with, or -1.
-type Begun = Result<(Pending, i64), Failure>;
+/// A batch that is being appended, or why it is not.
+type Attempt = Result<Begun, Failure>;
 
 /// Appends, and answers when `acks` says so.
 pub async fn handle(scope: Scope, request: ProduceRequest) -> Result<Option<ProduceResponse>, Malformed> {
@@ -59,7 +79,7 @@ pub async fn handle(scope: Scope, request: ProduceRequest) -> Result<Option<Prod
     let transactional_id = text::optional(request.transactional_id.as_ref().map(|id| &id.0));
     let image = scope.image();
     // Everything is sent before anything is awaited: the order of a connection's requests is that of its appends.
-    let mut begun: Vec<(TopicProduceData, Vec<(i32, Begun)>)> = Vec::with_capacity(request.topic_data.len());
+    let mut begun: Vec<(TopicProduceData, Vec<(i32, Attempt)>)> = Vec::with_capacity(request.topic_data.len());
     for mut topic in request.topic_data {
         let partitions = std::mem::take(&mut topic.partition_data);
         let mut answers = Vec::with_capacity(partitions.len());
@@ -82,10 +102,7 @@ pub async fn handle(scope: Scope, request: ProduceRequest) -> Result<Option<Prod
         let mut partitions = Vec::with_capacity(answers.len());
         for (index, pending) in answers {
             let result = match pending {
-                Ok((pending, append_time)) => match finish(pending, deadline).await {
-                    Ok(appended) => Ok((appended, append_time)),
-                    Err(refusal) => Err(Failure::new(scope.version, &refusal)),
-                },
+                Ok(begun) => finish(begun, deadline).await.map_err(|failure| Failure::sent(scope.version, failure)),
                 Err(failure) => Err(failure),
             };
             partitions.push(partition_response(scope.version, index, result));
@@ -101,13 +118,12 @@ pub async fn handle(scope: Scope, request: ProduceRequest) -> Result<Option<Prod
 }
 
 /// Sees to batches that nobody wants an answer for.
-async fn unacknowledged(begun: impl Iterator<Item = Begun>) -> Result<(), Malformed> {
+async fn unacknowledged(begun: impl Iterator<Item = Attempt>) -> Result<(), Malformed> {
     // A client may send with acks=0 and go: its batches are appended all the same.
-    let begun: Vec<Result<Pending, Failure>> =
-        begun.map(|begun| begun.map(|(pending, _)| pending.detached())).collect();
-    for pending in begun {
-        let refused = match pending {
-            Ok(pending) => partition_answer(pending.await).err().map(|refusal| refusal.to_string()),
+    let begun: Vec<Attempt> = begun.map(|begun| begun.map(Begun::detached)).collect();
+    for begun in begun {
+        let refused = match begun {
+            Ok(begun) => begun.finish().await.err().map(|failure| failure.to_string()),
             Err(failure) => Some(failure.message),
         };
         if let Some(message) = refused {
@@ -125,24 +141,23 @@ fn begin(
     records: Option<Bytes>,
     acks: Acks,
     transactional_id: &Option<Arc<str>>,
-) -> Begun {
+) -> Attempt {
     let refused = |refusal: Refusal| Failure::new(scope.version, &refusal);
     let (partition, described) = writable(image, scope.version >= 13, topic, index).map_err(refused)?;
-    let mut batches = records::split(&records.unwrap_or_default()).map_err(refused)?;
-    if scope.version < 7 && batches.iter().any(records::is_zstd) {
+    let batches = records::split(&records.unwrap_or_default()).map_err(refused)?;
+    let [batch] = <[IncomingBatch; 1]>::try_from(batches).expect("a record set that was split holds one batch");
+    if scope.version < 7 && records::is_zstd(&batch) {
         let message = "zstd needs a client that speaks Produce v7 (KIP-110)";
         return Err(Failure::of(ResponseError::UnsupportedCompressionType, message));
     }
-    let mut append_time = -1;
-    if described.configs.get("message.timestamp.type").is_some_and(|value| value == "LogAppendTime") {
-        append_time = scope.server.now_ms();
-        batches = batches.into_iter().map(|batch| records::stamp(batch, append_time)).collect();
-    }
-    let origin = AppendOrigin::Client;
-    let transactional_id =
-        transactional_id.clone().filter(|_| batches.iter().any(|batch| batch.header.attributes.is_transactional()));
-    let request = PartitionRequest::Append { batches, acks, origin, transactional_id };
-    Ok((scope.ask_partition(partition, request), append_time))
+    let sending = Sending {
+        partition,
+        batch,
+        acks,
+        transactional_id: transactional_id.clone(),
+        log_append_time: is_log_append_time(described),
+    };
+    Ok(scope.server.hooks.append(sending, || scope.client()))
 }
 
 /// The partition that a client may write: it exists, and it is not one of the broker's own.
@@ -159,12 +174,9 @@ fn writable<'a>(
     Ok((partition_of(name, described, index)?, described))
 }
 
-async fn finish(pending: Pending, deadline: Instant) -> Result<Appended, Refusal> {
-    let reply = tokio::time::timeout_at(deadline, pending).await.map_err(|_| Refusal::RequestTimedOut)?;
-    match partition_answer(reply)? {
-        PartitionReply::Appended(appended) => Ok(appended),
-        other => Err(unexpected(&other)),
-    }
+async fn finish(begun: Begun, deadline: Instant) -> Stored {
+    let timed_out = |_| SendFailure::Refused(Refusal::RequestTimedOut);
+    tokio::time::timeout_at(deadline, begun.finish()).await.map_err(timed_out)?
 }
 
 fn partition_response(version: i16, index: i32, result: Result<(Appended, i64), Failure>) -> PartitionProduceResponse {
@@ -174,9 +186,17 @@ fn partition_response(version: i16, index: i32, result: Result<(Appended, i64), 
             .with_base_offset(appended.base_offset)
             .with_log_append_time_ms(append_time)
             .with_log_start_offset(appended.log_start),
-        Err(failure) => response
-            .with_base_offset(-1)
-            .with_error_code(failure.code)
-            .with_error_message((version >= 8).then(|| text::wire(&failure.message))),
+        Err(failure) => {
+            let response = response.with_base_offset(-1).with_error_code(failure.code);
+            if version < 8 {
+                return response;
+            }
+            let records = failure.records.into_iter().map(|(index, reason)| {
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index(index)
+                    .with_batch_index_error_message(Some(text::wire(&reason)))
+            });
+            response.with_error_message(Some(text::wire(&failure.message))).with_record_errors(records.collect())
+        }
     }
 }

@@ -1,18 +1,19 @@
 //! What a handler may see and do.
 
 use crate::driver::Pending;
+use crate::hooks::Client;
 use crate::server::Server;
 use kafka_protocol::messages::TopicName;
 use pelton_core::cluster::{ClusterImage, TopicImage};
 use pelton_core::coordinator::partition_for;
 use pelton_core::event::{
-    ClusterReply, ClusterRequest, GroupReply, GroupRequest, PartitionReply, PartitionRequest, Reply, Request,
-    TransactionReply, TransactionRequest,
+    ClusterReply, ClusterRequest, CommitOffset, GroupReply, GroupRequest, PartitionReply, PartitionRequest, Reply,
+    Request, TransactionReply, TransactionRequest,
 };
-use pelton_core::model::{METADATA_TOPIC, PartId, TopicPartition};
+use pelton_core::model::{METADATA_TOPIC, Offset, PartId, TopicPartition};
 use pelton_core::refusal::Refusal;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::OwnedSemaphorePermit;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 /// What is known of a connection.
@@ -35,11 +36,26 @@ impl Admitted {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     }
 
+    /// Takes `permits` more of a semaphore, if they are free.
+    pub fn more(&self, semaphore: &Arc<Semaphore>, permits: usize) -> bool {
+        let wanted = u32::try_from(permits).unwrap_or(u32::MAX);
+        let Ok(more) = semaphore.clone().try_acquire_many_owned(wanted) else { return false };
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *held {
+            Some(held) => held.merge(more),
+            None => *held = Some(more),
+        }
+        true
+    }
+
     /// Takes the permit out.
     pub fn take(&self) -> Option<OwnedSemaphorePermit> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
+
+/// Whom a connection speaks for as long as nobody authenticates.
+static ANONYMOUS: LazyLock<Arc<str>> = LazyLock::new(|| "User:ANONYMOUS".into());
 
 /// One request's view of the broker.
 pub struct Scope {
@@ -64,6 +80,23 @@ impl Scope {
     /// The cluster as it stands.
     pub fn image(&self) -> Arc<ClusterImage> {
         self.server.image()
+    }
+
+    /// Who asks, as plugins are told.
+    pub fn client(&self) -> Client {
+        Client {
+            principal: ANONYMOUS.clone(),
+            client_id: self.client_id.clone(),
+            client_address: self.connection.client_host.clone(),
+        }
+    }
+
+    /// What a commit tells `on-commit` hooks; nothing where no topic has hooks.
+    pub fn committing(&self, offsets: &[CommitOffset]) -> Vec<(TopicPartition, Offset)> {
+        if !self.server.hooks.is_used() {
+            return Vec::new();
+        }
+        offsets.iter().map(|commit| (commit.partition.clone(), commit.offset)).collect()
     }
 
     /// Sends a question to a partition; it is on its way when this returns.

@@ -2,11 +2,13 @@
 //!
 //! The offsets stay pending until the transaction is decided. v2 added leader epochs, v3 the member and its
 //! generation, which are checked when they are given (KIP-447). Partitions that do not exist are refused one by one.
+//! The answer leaves after the `on-commit` hooks of the topics.
 //!
 //! Left out: v5 (implicit enlisting, with `transaction.version` 2) and v6 (topic ids).
 
 use super::Scope;
 use super::scope::{partition_of, resolve, unexpected};
+use crate::hooks::commit::Committed;
 use crate::protocol::error_code::{NONE, Operation, code};
 use crate::protocol::text;
 use kafka_protocol::messages::txn_offset_commit_response::{
@@ -71,8 +73,14 @@ async fn commit(scope: &Scope, request: &TxnOffsetCommitRequest, offsets: Vec<Co
             offsets,
         },
     };
+    let seen = Committed {
+        group: commit.commit.group.clone(),
+        member: commit.transactional_id.clone(),
+        transactional: true,
+        offsets: scope.committing(&commit.commit.offsets),
+    };
     match scope.ask_group(&request.group_id.0, GroupRequest::CommitInTransaction(commit)).await? {
-        GroupReply::Done => Ok(()),
+        GroupReply::Done => scope.server.hooks.committed(|| scope.client(), seen).await,
         other => Err(unexpected(&other)),
     }
 }

@@ -23,7 +23,7 @@ pub enum Operation {
         /// Whether it does.
         knows_fenced: bool,
     },
-    /// CreateTopics, DeleteTopics, DescribeConfigs.
+    /// CreateTopics, DeleteTopics, and the requests for configs.
     Admin,
 }
 
@@ -84,7 +84,8 @@ fn error(operation: Operation, refusal: &Refusal) -> ResponseError {
         R::PolicyViolation(_) => E::PolicyViolation,
         R::FencedLeaderEpoch => E::FencedLeaderEpoch,
         R::UnknownLeaderEpoch => E::UnknownLeaderEpoch,
-        R::RequestTimedOut => E::RequestTimedOut,
+        // It passes when it is tried again, which the code says.
+        R::RequestTimedOut | R::ConcurrentChange => E::RequestTimedOut,
         R::Storage(_) => match operation {
             Operation::Group | Operation::Transaction { .. } => E::CoordinatorNotAvailable,
             _ => E::KafkaStorageError,

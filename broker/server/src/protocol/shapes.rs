@@ -253,6 +253,28 @@ pub const DESCRIBE_CONFIGS: Shape = Shape {
     ],
 };
 
+/// AlterConfigs.
+pub const ALTER_CONFIGS: Shape = Shape {
+    flexible_from: 2,
+    fields: &[
+        always(Kind::Structs(&[always(BYTE), always(TEXT), always(Kind::Structs(&[always(TEXT), always(TEXT)]))])),
+        always(BYTE),
+    ],
+};
+
+/// IncrementalAlterConfigs.
+pub const INCREMENTAL_ALTER_CONFIGS: Shape = Shape {
+    flexible_from: 1,
+    fields: &[
+        always(Kind::Structs(&[
+            always(BYTE),
+            always(TEXT),
+            always(Kind::Structs(&[always(TEXT), always(BYTE), always(TEXT)])),
+        ])),
+        always(BYTE),
+    ],
+};
+
 /// DescribeCluster.
 pub const DESCRIBE_CLUSTER: Shape =
     Shape { flexible_from: 0, fields: &[always(BYTE), field(1, EVER, BYTE), field(2, EVER, BYTE)] };

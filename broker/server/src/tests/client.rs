@@ -4,10 +4,11 @@ use crate::{Broker, ServerConfig};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use pelton_api::hooks::{Hooks, NoHooks};
 use pelton_record::BatchBuilder;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,8 +27,13 @@ pub fn config(path: &Path) -> ServerConfig {
     config
 }
 
+/// What a broker without plugins is started with.
+pub fn no_plugins() -> Result<Arc<dyn Hooks>, String> {
+    Ok(Arc::new(NoHooks))
+}
+
 pub async fn start(path: &Path) -> Broker {
-    Broker::start(config(path)).await.expect("a broker starts in an empty directory")
+    Broker::start(config(path), no_plugins).await.expect("a broker starts in an empty directory")
 }
 
 pub fn text(value: &str) -> StrBytes {

@@ -20,7 +20,7 @@ async fn garbage_costs_its_sender_the_connection_and_nobody_else_anything() {
     let temporary = tempfile::tempdir().unwrap();
     let mut settings = config(temporary.path());
     settings.request_max_bytes = 1 << 20;
-    let broker = crate::Broker::start(settings).await.unwrap();
+    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
     assert!(closes(&broker, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await, "a length of a gigabyte");
     assert!(closes(&broker, &[0xff; 64]).await, "a negative length");
     assert!(closes(&broker, &framed(&[0; 3])).await, "shorter than a header");
@@ -71,7 +71,7 @@ async fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
     let temporary = tempfile::tempdir().unwrap();
     let mut settings = config(temporary.path());
     settings.connections_max_idle_ms = 50;
-    let broker = crate::Broker::start(settings).await.unwrap();
+    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
     let mut idle = Client::connect(&broker).await;
     assert!(idle.frame().await.is_none(), "it was silent for longer than it may be");
     let mut waiting = Client::connect(&broker).await;
@@ -103,7 +103,7 @@ async fn connections_past_the_limit_are_refused() {
     let temporary = tempfile::tempdir().unwrap();
     let mut settings = config(temporary.path());
     settings.max_connections = 1;
-    let broker = crate::Broker::start(settings).await.unwrap();
+    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
     let mut first = Client::connect(&broker).await;
     first.create("t", 1).await;
     assert!(Client::connect(&broker).await.frame().await.is_none());

@@ -115,23 +115,23 @@ async fn a_transaction_that_was_open_when_the_broker_was_killed_can_still_be_com
 async fn a_start_that_cannot_succeed_says_why() {
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;
-    let in_use = Broker::start(config(temporary.path())).await.err().unwrap();
+    let in_use = Broker::start(config(temporary.path()), no_plugins).await.err().unwrap();
     assert!(matches!(in_use, StartError::InUse { by: Some(pid), .. } if pid == std::process::id()));
     let other = tempfile::tempdir().unwrap();
     let mut occupied = config(other.path());
     occupied.listeners = broker.addresses();
-    let refused = Broker::start(occupied).await.err().unwrap();
+    let refused = Broker::start(occupied, no_plugins).await.err().unwrap();
     assert_eq!(refused, StartError::Occupied { addr: broker.addresses()[0] });
     let mut client = Client::connect(&broker).await;
     find_coordinator(&mut client, 0, "g").await;
     broker.stop().await;
     let mut changed = config(temporary.path());
     changed.core.offsets_topic_partitions = 5;
-    let refused = Broker::start(changed).await.err().unwrap();
+    let refused = Broker::start(changed, no_plugins).await.err().unwrap();
     assert!(refused.to_string().contains("set offsets.topic.num.partitions=3"), "{refused}");
     let file = other.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    assert!(matches!(Broker::start(config(&file)).await.err().unwrap(), StartError::Unwritable { .. }));
+    assert!(matches!(Broker::start(config(&file), no_plugins).await.err().unwrap(), StartError::Unwritable { .. }));
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn damage_in_a_log_that_was_synced_long_ago_stops_the_start_and_is_named()
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes[8..12].copy_from_slice(&i32::MAX.to_be_bytes());
     std::fs::write(&segment, bytes).unwrap();
-    let Some(StartError::Storage(message)) = Broker::start(config(temporary.path())).await.err() else {
+    let Some(StartError::Storage(message)) = Broker::start(config(temporary.path()), no_plugins).await.err() else {
         panic!("the broker started on a damaged log");
     };
     assert!(message.contains("00000000000000000000.log"), "{message}");

@@ -58,7 +58,7 @@ async fn configs_are_described_with_their_sources() {
     let temporary = tempfile::tempdir().unwrap();
     let mut settings = config(temporary.path());
     settings.configs.insert("log.segment.bytes".to_owned(), "1000000".to_owned());
-    let broker = crate::Broker::start(settings).await.unwrap();
+    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
     let mut client = Client::connect(&broker).await;
     let config = create_topics_request::CreatableTopicConfig::default()
         .with_name(text("retention.ms"))
@@ -122,7 +122,7 @@ async fn retention_deletes_whole_segments_and_readers_are_told() {
     let temporary = tempfile::tempdir().unwrap();
     let mut settings = config(temporary.path());
     settings.retention_check_interval_ms = 10;
-    let broker = crate::Broker::start(settings).await.unwrap();
+    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
     let mut client = Client::connect(&broker).await;
     create_with(&mut client, "short", &[("segment.bytes", "300"), ("retention.bytes", "600")]).await;
     let kept = [("segment.bytes", "300"), ("retention.bytes", "600"), ("cleanup.policy", "compact")];

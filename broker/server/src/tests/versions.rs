@@ -101,12 +101,7 @@ async fn every_version_is_answered_in_its_own_encoding() {
                 .with_group_id(GroupId(text("g"))).with_topics(Some(vec![topic]));
             OffsetFetchRequest::default().with_groups(vec![group])
         });
-        every_version!(client, 1..=4, version => {
-            let resource = describe_configs_request::DescribeConfigsResource::default()
-                .with_resource_type(2).with_resource_name(text(name)).with_configuration_keys(None);
-            let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
-            if version >= 3 { request.with_include_documentation(true) } else { request }
-        });
+        configs(&mut client, name).await;
         every_version!(client, 0..=3, version => {
             let topic = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
                 .with_name(topic_name(name)).with_partitions(vec![0]);
@@ -121,6 +116,25 @@ async fn every_version_is_answered_in_its_own_encoding() {
     }
     groups_and_topics(&mut client).await;
     broker.stop().await;
+}
+
+async fn configs(client: &mut Client, name: &str) {
+    every_version!(client, 1..=4, version => {
+        let resource = describe_configs_request::DescribeConfigsResource::default()
+            .with_resource_type(2).with_resource_name(text(name)).with_configuration_keys(None);
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
+        if version >= 3 { request.with_include_documentation(true) } else { request }
+    });
+    every_version!(client, 0..=2, version => {
+        let resource = alter_configs_request::AlterConfigsResource::default()
+            .with_resource_type(2).with_resource_name(text(name));
+        AlterConfigsRequest::default().with_resources(vec![resource])
+    });
+    every_version!(client, 0..=1, version => {
+        let resource = incremental_alter_configs_request::AlterConfigsResource::default()
+            .with_resource_type(2).with_resource_name(text(name));
+        IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
+    });
 }
 
 async fn groups_and_topics(client: &mut Client) {

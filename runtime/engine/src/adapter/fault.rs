@@ -8,7 +8,7 @@ use wasmtime::{Trap, WasmBacktrace};
 /// Functions of the guest named in a fault, the innermost first.
 const FRAMES_SHOWN: usize = 6;
 /// Bytes of a fault's text, for the guest chooses parts of it.
-pub(super) const TEXT_BYTES: usize = 2 << 10;
+pub(crate) const TEXT_BYTES: usize = 2 << 10;
 
 /// The fault behind an error of a call into the guest.
 pub(super) fn of_call(error: &wasmtime::Error, data: &HostData) -> Fault {
@@ -23,7 +23,7 @@ pub(super) fn of_call(error: &wasmtime::Error, data: &HostData) -> Fault {
         Some(trap) => Fault::Trap(escaped(&format!("{trap}{}", frames(error)), TEXT_BYTES)),
         None if format!("{error:#}").contains("hostcalls has been exhausted") => Fault::Limit {
             limit: "output",
-            detail: format!("one call may hand over {} bytes", data.limits.output_bytes),
+            detail: format!("one call may hand over {} bytes", data.limits().output_bytes),
         },
         // What is left is what the component model refuses: a pointer out of bounds, a string that is none.
         None => Fault::Malformed(escaped(&format!("{error:#}"), TEXT_BYTES)),
@@ -42,7 +42,7 @@ pub(super) fn of_instantiation(error: &wasmtime::Error, data: &HostData) -> Faul
 
 fn refused_by_meter(data: &HostData) -> Option<Fault> {
     if let Some(asked) = data.meter.memory_refused {
-        let detail = format!("{} bytes are allowed, {asked} were asked for", data.limits.memory_bytes);
+        let detail = format!("{} bytes are allowed, {asked} were asked for", data.limits().memory_bytes);
         return Some(Fault::Limit { limit: "memory", detail });
     }
     data.meter.table_refused.map(|asked| Fault::Limit {

@@ -1,9 +1,10 @@
-//! `pelton:plugin/log`: lines for the operator, through `tracing`.
+//! `pelton:plugin/log`: lines for the operator.
 //!
 //! Invariant: a guest can neither flood the log nor forge a line of it. A line is bounded and holds no control
 //! character; a plugin's lines come at a bounded rate, over all its instances, and what was left out is counted.
 
 use super::HostData;
+use crate::observe::{Level, LogSink};
 use pelton_api::manifest::PluginRef;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +22,7 @@ const REFILL: Duration = Duration::from_millis(100);
 #[component(enum)]
 #[repr(u8)]
 #[expect(dead_code, reason = "values come from the guest, by the derived `Lift`")]
-enum Level {
+enum GuestLevel {
     #[component(name = "error")]
     Error,
     #[component(name = "warn")]
@@ -32,35 +33,38 @@ enum Level {
     Debug,
 }
 
-/// Where one plugin's lines go.
-#[derive(Debug, Clone)]
-pub(crate) struct LogSink {
-    plugin: Arc<str>,
-    throttle: Arc<Mutex<Throttle>>,
+/// The lines of one plugin, over all its instances.
+pub(crate) struct Lines {
+    plugin: PluginRef,
+    sink: Arc<dyn LogSink>,
+    throttle: Mutex<Throttle>,
 }
 
-impl LogSink {
-    pub(crate) fn new(plugin: &PluginRef) -> Self {
+impl Lines {
+    pub(crate) fn new(plugin: &PluginRef, sink: Arc<dyn LogSink>) -> Self {
         let throttle = Throttle { lines_left: BURST, refilled: Instant::now(), dropped: 0 };
-        Self { plugin: plugin.to_string().into(), throttle: Arc::new(Mutex::new(throttle)) }
+        Self { plugin: plugin.clone(), sink, throttle: Mutex::new(throttle) }
     }
 
-    /// The right to write a line: how many lines were left out since the last one. `None` leaves this one out.
-    fn admit(&self, now: Instant) -> Option<u64> {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).admit(now)
-    }
-
-    fn write(&self, level: Level, message: &str, dropped: u64) {
-        let plugin: &str = &self.plugin;
-        let line = escaped(message, LINE_BYTES);
-        if dropped > 0 {
-            tracing::warn!(plugin, dropped, "the plugin logs too fast; lines were left out");
+    /// Whether a line may be written now. Says first how many were left out since the last one.
+    fn admit(&self) -> bool {
+        let admitted = self.throttle.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
+        if let Some(dropped) = admitted
+            && dropped > 0
+        {
+            let line = format!("the plugin logs too fast; {dropped} lines were left out");
+            self.sink.line(&self.plugin, Level::Warn, &line);
         }
-        match level {
-            Level::Error => tracing::error!(plugin, "{line}"),
-            Level::Warn => tracing::warn!(plugin, "{line}"),
-            Level::Info => tracing::info!(plugin, "{line}"),
-            Level::Debug => tracing::debug!(plugin, "{line}"),
+        admitted.is_some()
+    }
+}
+
+impl HostData {
+    /// Writes a line for the operator, or leaves it out when there are too many.
+    pub(crate) fn log(&self, level: Level, message: &str) {
+        let lines = &self.plugin.lines;
+        if lines.admit() {
+            lines.sink.line(&lines.plugin, level, &escaped(message, LINE_BYTES));
         }
     }
 }
@@ -94,13 +98,16 @@ impl Throttle {
 }
 
 pub(super) fn add_to(linker: &mut Linker<HostData>) -> wasmtime::Result<()> {
-    linker.instance("pelton:plugin/log@0.1.0")?.func_wrap(
+    linker.instance("pelton:plugin/log@0.1.1")?.func_wrap(
         "write",
-        |store: StoreContextMut<'_, HostData>, (level, message): (Level, WasmStr)| {
-            let sink = store.data().log.clone();
-            if let Some(dropped) = sink.admit(Instant::now()) {
-                sink.write(level, &message.to_str(&store)?, dropped);
-            }
+        |cx: StoreContextMut<'_, HostData>, (level, message): (GuestLevel, WasmStr)| {
+            let level = match level {
+                GuestLevel::Error => Level::Error,
+                GuestLevel::Warn => Level::Warn,
+                GuestLevel::Info => Level::Info,
+                GuestLevel::Debug => Level::Debug,
+            };
+            cx.data().log(level, &message.to_str(&cx)?);
             Ok(())
         },
     )

@@ -1,9 +1,9 @@
-//! `pelton:plugin/state`: the task's stores, one entry or many in one call.
+//! `pelton:plugin/state`: the stores of the instance, one entry or many in one call.
 //!
 //! Invariant: the guest's bytes are never believed. A list whose lengths do not fit, an unknown store, or
-//! more than the limits allow ends the guest, and nothing of the call is kept (the task discards the overlay).
+//! more than the limits allow ends the guest, and nothing of the call is kept (the caller discards what was put).
 
-use super::{HostData, Stop};
+use super::{Grant, HostData, Stop};
 use pelton_api::fault::Fault;
 use pelton_api::transform::StateAccess;
 use std::time::Instant;
@@ -17,93 +17,104 @@ const HOST_TIME_FACTOR: u32 = 10;
 const ENTRIES_A_LOOK: u32 = 256;
 
 pub(super) fn add_to(linker: &mut Linker<HostData>) -> wasmtime::Result<()> {
-    let mut state = linker.instance("pelton:plugin/state@0.1.0")?;
+    let mut state = linker.instance("pelton:plugin/state@0.1.1")?;
     state.func_wrap("get-many", |mut cx: StoreContextMut<'_, HostData>, (store, keys): (u32, WasmList<u8>)| {
-        lent(&mut cx, store, &[keys], |stores, lists| stores.get_many(lists[0])).map(|values| (values,))
+        lent(&mut cx, store, [keys], |one, [keys]| one.get_many(keys)).map(|values| (values,))
     })?;
     state.func_wrap("put-many", |mut cx: StoreContextMut<'_, HostData>, (store, entries): (u32, WasmList<u8>)| {
-        lent(&mut cx, store, &[entries], |stores, lists| stores.put_many(lists[0]))
+        lent(&mut cx, store, [entries], |one, [entries]| one.put_many(entries))
     })?;
     state.func_wrap("get", |mut cx: StoreContextMut<'_, HostData>, (store, key): (u32, WasmList<u8>)| {
-        lent(&mut cx, store, &[key], |stores, lists| stores.get(lists[0])).map(|value| (value.map(Vec::from),))
+        lent(&mut cx, store, [key], |one, [key]| one.get(key)).map(|value| (value.map(Vec::from),))
     })?;
     state.func_wrap(
         "put",
         |mut cx: StoreContextMut<'_, HostData>, (store, key, value): (u32, WasmList<u8>, WasmList<u8>)| {
-            lent(&mut cx, store, &[key, value], |stores, lists| stores.put(lists[0], Some(lists[1])))
+            lent(&mut cx, store, [key, value], |one, [key, value]| one.put(key, Some(value)))
         },
     )?;
     state.func_wrap("delete", |mut cx: StoreContextMut<'_, HostData>, (store, key): (u32, WasmList<u8>)| {
-        lent(&mut cx, store, &[key], |stores, lists| stores.put(lists[0], None))
+        lent(&mut cx, store, [key], |one, [key]| one.put(key, None))
     })
 }
 
-/// One store of the task, for one call of the guest.
-struct OneStore<'a> {
-    access: &'a mut dyn StateAccess,
+/// Runs `call` on the store, with the guest's lists in place.
+fn lent<R, const N: usize>(
+    cx: &mut StoreContextMut<'_, HostData>,
+    store: u32,
+    lists: [WasmList<u8>; N],
+    call: impl FnOnce(&mut OneStore, [&[u8]; N]) -> Result<R, Stop>,
+) -> wasmtime::Result<R> {
+    let mut one = cx.data_mut().lend_store(store)?;
+    // The state is out of the store's data at this point, so the guest's memory can be read in place.
+    let answer = call(&mut one, lists.each_ref().map(|list| list.as_le_slice(&*cx)));
+    cx.data_mut().take_back(one);
+    Ok(answer?)
+}
+
+/// One store, for one call of the guest.
+pub(crate) struct OneStore {
+    access: Box<dyn StateAccess>,
     number: usize,
     entry_limit_bytes: usize,
     answer_limit_bytes: usize,
     write_limit_bytes: usize,
-    written_bytes: &'a mut usize,
+    written_bytes: usize,
+    began: Instant,
     deadline: Instant,
     entries: u32,
 }
 
-/// Runs `call` on the store, with the guest's lists in place and the clock of the host's work running.
-fn lent<R>(
-    cx: &mut StoreContextMut<'_, HostData>,
-    store: u32,
-    lists: &[WasmList<u8>],
-    call: impl FnOnce(&mut OneStore<'_>, &[&[u8]]) -> Result<R, Stop>,
-) -> wasmtime::Result<R> {
-    let began = Instant::now();
-    let data = cx.data_mut();
-    let number = usize::try_from(store).ok().filter(|&number| number < data.stores.len());
-    let Some(number) = number else {
-        return Err(Stop::malformed(format!("store number {store}: the step has {}", data.stores.len())).into());
-    };
-    let Some(mut access) = data.state.take() else {
-        return Err(Stop::malformed("the state is there during `process` only, not in `configure`").into());
-    };
-    let mut written_bytes = data.state_written_bytes;
-    let limits = &data.limits;
-    let mut one = OneStore {
-        access: &mut *access,
-        number,
-        entry_limit_bytes: limits.state_entry_bytes,
-        answer_limit_bytes: limits.output_bytes,
-        write_limit_bytes: limits.state_write_bytes,
-        written_bytes: &mut written_bytes,
-        deadline: began + (limits.call_time * HOST_TIME_FACTOR).saturating_sub(data.host_time),
-        entries: 0,
-    };
-    // The state is out of the store's data at this point, so the guest's memory can be read in place.
-    let slices: Vec<&[u8]> = lists.iter().map(|list| list.as_le_slice(&*cx)).collect();
-    let answer = call(&mut one, &slices);
-    let data = cx.data_mut();
-    data.state = Some(access);
-    data.state_written_bytes = written_bytes;
-    data.host_time += began.elapsed();
-    Ok(answer?)
+impl HostData {
+    /// A store to work on, and the clock of the host's work running. It must come back, whatever the work's outcome.
+    pub(crate) fn lend_store(&mut self, store: u32) -> Result<OneStore, Stop> {
+        self.granted(Grant::State)?;
+        let began = Instant::now();
+        let count = self.purpose.stores;
+        let Some(number) = usize::try_from(store).ok().filter(|&number| number < count) else {
+            return Err(Stop::malformed(format!("store number {store}: there are {count}")));
+        };
+        let Some(access) = self.state.take() else {
+            return Err(Stop::malformed("the state is there in calls about records only, not in `configure`"));
+        };
+        let limits = self.limits();
+        Ok(OneStore {
+            access,
+            number,
+            entry_limit_bytes: limits.state_entry_bytes,
+            answer_limit_bytes: limits.output_bytes,
+            write_limit_bytes: limits.state_write_bytes,
+            written_bytes: self.state_written_bytes,
+            began,
+            deadline: began + (self.call_time * HOST_TIME_FACTOR).saturating_sub(self.host_time),
+            entries: 0,
+        })
+    }
+
+    /// The end of [`HostData::lend_store`].
+    pub(crate) fn take_back(&mut self, store: OneStore) {
+        self.state = Some(store.access);
+        self.state_written_bytes = store.written_bytes;
+        self.host_time += store.began.elapsed();
+    }
 }
 
-impl OneStore<'_> {
-    fn get(&mut self, key: &[u8]) -> Result<Option<bytes::Bytes>, Stop> {
+impl OneStore {
+    pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<bytes::Bytes>, Stop> {
         self.look_at_the_clock()?;
         self.access.get(self.number, key).map_err(|error| Stop(Fault::Host(error)))
     }
 
-    fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Stop> {
+    pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Stop> {
         self.look_at_the_clock()?;
         let entry_bytes = key.len() + value.map_or(0, <[u8]>::len);
         if entry_bytes > self.entry_limit_bytes {
             return Err(limit("state value", entry_bytes, self.entry_limit_bytes, "one entry, key and value"));
         }
         // An entry costs the host something beyond its bytes; an endless loop of deletions must end too.
-        *self.written_bytes += entry_bytes + LENGTH_BYTES * 2;
-        if *self.written_bytes > self.write_limit_bytes {
-            return Err(limit("state value", *self.written_bytes, self.write_limit_bytes, "all writes of one call"));
+        self.written_bytes += entry_bytes + LENGTH_BYTES * 2;
+        if self.written_bytes > self.write_limit_bytes {
+            return Err(limit("state value", self.written_bytes, self.write_limit_bytes, "all writes of one call"));
         }
         self.access.put(self.number, key, value).map_err(|error| Stop(Fault::Host(error)))
     }
@@ -119,7 +130,7 @@ impl OneStore<'_> {
         Ok(())
     }
 
-    fn get_many(&mut self, mut keys: &[u8]) -> Result<Vec<u8>, Stop> {
+    pub(crate) fn get_many(&mut self, mut keys: &[u8]) -> Result<Vec<u8>, Stop> {
         let mut values = Vec::new();
         while !keys.is_empty() {
             let key = split_bytes(&mut keys).ok_or_else(|| malformed("get-many", "key"))?;
@@ -139,7 +150,7 @@ impl OneStore<'_> {
         Ok(values)
     }
 
-    fn put_many(&mut self, mut entries: &[u8]) -> Result<(), Stop> {
+    pub(crate) fn put_many(&mut self, mut entries: &[u8]) -> Result<(), Stop> {
         while !entries.is_empty() {
             let key = split_bytes(&mut entries).ok_or_else(|| malformed("put-many", "key"))?;
             let value = split_optional(&mut entries).ok_or_else(|| malformed("put-many", "value"))?;

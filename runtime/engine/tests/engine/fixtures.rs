@@ -1,6 +1,9 @@
 //! Guests, batches and a state store for these tests.
 
 use bytes::Bytes;
+use pelton_api::fault::Fault;
+use pelton_api::hooks::{Acknowledgement, Commit, Origin};
+use pelton_api::interceptor::{Answered, Call, Hook, Interceptor};
 use pelton_api::transform::StateAccess;
 use pelton_engine::{Engine, EngineConfig, Limits, Plugin};
 use pelton_record::{BatchBuilder, BatchView};
@@ -17,8 +20,8 @@ pub fn guest(variable: &str, crate_name: &str) -> Vec<u8> {
 
 /// An engine with room for a few instances and a short time limit.
 pub fn engine(call_time: Duration) -> Engine {
-    let limits = Limits { call_time, output_bytes: 16 << 20, instances: 16, ..Limits::default() };
-    Engine::new(EngineConfig { cache_dir: None, limits }).expect("an engine can be set up here")
+    let limits = Limits { call_time, hook_time: call_time, output_bytes: 16 << 20, instances: 16, ..Limits::default() };
+    Engine::new(EngineConfig { limits, ..EngineConfig::default() }).expect("an engine can be set up here")
 }
 
 /// The plugin pv-count.
@@ -81,4 +84,52 @@ impl StateAccess for MapState {
     fn into_any(self: Box<Self>) -> Box<dyn std::any::Any + Send> {
         self
     }
+}
+
+/// Three records, at the offset deltas 0, 1 and 2.
+pub fn three_records() -> Bytes {
+    batch([(Some(&b"k"[..]), Some(&b"one"[..])), (None, Some(b"two")), (Some(b"k"), None)])
+}
+
+/// The sender of the calls of these tests.
+pub fn origin() -> Origin {
+    Origin {
+        principal: "User:alice".into(),
+        client_id: "client-1".into(),
+        client_address: "/127.0.0.1".into(),
+        topic: "orders".into(),
+        partition: 3,
+    }
+}
+
+/// An acknowledgement of [`three_records`].
+pub fn acknowledgement() -> Acknowledgement {
+    Acknowledgement { base_offset: 1_000, record_count: 3, at_ms: 1_431_857_103_000, error: None }
+}
+
+/// A commit of two partitions.
+pub fn commit() -> Commit {
+    Commit {
+        principal: "User:bob".into(),
+        client_id: "client-2".into(),
+        client_address: "/127.0.0.1".into(),
+        group: "g".into(),
+        member: "m".into(),
+        topic: "orders".into(),
+        offsets: vec![(0, 7), (1, 8)],
+        transactional: false,
+    }
+}
+
+/// Calls one hook of an interceptor with the records and the people of these tests.
+pub fn call_hook(instance: &mut dyn Interceptor, hook: Hook) -> (MapState, Result<Answered, Fault>) {
+    let (origin, batch, acknowledgement, commit) = (origin(), three_records(), acknowledgement(), commit());
+    let call = match hook {
+        Hook::OnSend => Call::Send(&origin, &batch),
+        Hook::OnAcknowledgement => Call::Acknowledgement(&origin, &acknowledgement),
+        Hook::OnConsume => Call::Consume(&origin, &batch),
+        Hook::OnCommit => Call::Commit(&commit),
+    };
+    let (state, answered) = instance.call(call, Box::new(MapState::default()));
+    (MapState::of(state), answered)
 }

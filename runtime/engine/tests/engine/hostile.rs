@@ -30,7 +30,8 @@ fn input() -> Bytes {
 }
 
 fn run(plugin: &Plugin, misdeed: &str) -> (MapState, Result<Processed, Fault>) {
-    let mut instance = plugin.transform().instantiate(misdeed, &["store".to_owned()]).expect("it configures itself");
+    let mut instance =
+        plugin.transform().unwrap().instantiate(misdeed, &["store".to_owned()]).expect("it configures itself");
     let (state, result) = instance.process(&input(), Box::new(MapState::default()));
     if result.is_err() {
         let (_, again) = instance.process(&input(), Box::new(MapState::default()));
@@ -66,7 +67,9 @@ fn an_honest_call_gives_back_the_batch() {
 fn an_endless_loop_meets_the_time_limit() {
     let fault = fault(&plugins().0, "loop");
     assert!(matches!(fault, Fault::Limit { limit: "time", .. }), "{fault}");
-    let Err(fault) = plugins().0.transform().instantiate("loop in configure", &[]) else { panic!("it came to an end") };
+    let Err(fault) = plugins().0.transform().unwrap().instantiate("loop in configure", &[]) else {
+        panic!("it came to an end")
+    };
     assert!(matches!(fault, Fault::Limit { limit: "time", .. }), "{fault}");
 }
 
@@ -114,14 +117,14 @@ fn malformed_answers_are_refused() {
 #[test]
 fn refusals_are_told_in_the_guests_words_without_control_characters() {
     assert_eq!(fault(patient(), "refuse"), Fault::Refused("I will not".to_owned()));
-    let refused = patient().transform().instantiate("refuse the configuration", &[]).map(|_| ()).unwrap_err();
+    let refused = patient().transform().unwrap().instantiate("refuse the configuration", &[]).map(|_| ()).unwrap_err();
     assert_eq!(refused, Fault::Refused("no\\u{1b}[31m thanks".to_owned()));
 }
 
 #[test]
 fn there_is_no_state_in_configure() {
     let stores = ["store".to_owned()];
-    let fault = patient().transform().instantiate("state in configure", &stores).map(|_| ()).unwrap_err();
+    let fault = patient().transform().unwrap().instantiate("state in configure", &stores).map(|_| ()).unwrap_err();
     assert!(matches!(&fault, Fault::Malformed(text) if text.contains("configure")), "{fault}");
 }
 
@@ -143,7 +146,7 @@ fn a_full_house_is_the_hosts_affair_and_passes() {
     // An engine of its own, so that the other tests find room in theirs.
     let bytes = guest("PELTON_HOSTILE_WASM", "pelton-hostile");
     let plugin = engine(Duration::from_secs(600)).compile(&"hostile@1".parse().unwrap(), &bytes).unwrap();
-    let factory = plugin.transform();
+    let factory = plugin.transform().unwrap();
     let mut instances = Vec::new();
     let fault = loop {
         match factory.instantiate("echo", &[]) {

@@ -13,9 +13,9 @@ const LOG: &str = include_str!("../../../../plugins/pv-count/tests/fixtures/acce
 #[test]
 fn page_views_are_counted_over_both_steps() {
     let plugin = pv_count(&engine(MINUTE));
-    assert_eq!((plugin.kind(), plugin.interface()), (PluginKind::Transform, "pelton:plugin/transform@0.1.0"));
-    let mut pages = plugin.transform().instantiate(r#"{"step":"pages"}"#, &[]).unwrap();
-    let mut count = plugin.transform().instantiate(r#"{"step":"count"}"#, &["views".to_owned()]).unwrap();
+    assert_eq!(plugin.facts().kind, PluginKind::Transform);
+    let mut pages = plugin.transform().unwrap().instantiate(r#"{"step":"pages"}"#, &[]).unwrap();
+    let mut count = plugin.transform().unwrap().instantiate(r#"{"step":"count"}"#, &["views".to_owned()]).unwrap();
     let mut state = MapState::default();
     let mut counts = BTreeMap::new();
     for round in 1..=3 {
@@ -44,7 +44,7 @@ fn page_views_are_counted_over_both_steps() {
 #[test]
 fn long_lines_and_any_bytes_pass() {
     let plugin = pv_count(&engine(MINUTE));
-    let mut pages = plugin.transform().instantiate(r#"{"step":"pages"}"#, &[]).unwrap();
+    let mut pages = plugin.transform().unwrap().instantiate(r#"{"step":"pages"}"#, &[]).unwrap();
     let long = format!("::1 - - [x] \"GET /{} HTTP/1.1\" 200 1", "p".repeat(100_000));
     let odd = b"\xff\xfe \"GET /\xfd\x80?x HTTP/2\" \x00";
     let lines = [long.as_bytes(), odd, b"\xc3\x28", b""];
@@ -58,7 +58,7 @@ fn long_lines_and_any_bytes_pass() {
 #[test]
 fn a_large_batch_fits() {
     let plugin = pv_count(&engine(MINUTE));
-    let mut count = plugin.transform().instantiate(r#"{"step":"count"}"#, &["views".to_owned()]).unwrap();
+    let mut count = plugin.transform().unwrap().instantiate(r#"{"step":"count"}"#, &["views".to_owned()]).unwrap();
     let keys: Vec<String> = (0..50_000).map(|n| format!("/page/{n}")).collect();
     let input = batch(keys.iter().map(|key| (Some(key.as_bytes()), Some(&b""[..]))));
     let (state, result) = count.process(&input, Box::new(MapState::default()));
@@ -69,14 +69,14 @@ fn a_large_batch_fits() {
 #[test]
 fn the_default_limits_can_be_had_on_this_machine() {
     let engine = Engine::new(EngineConfig::default()).expect("address space for 1,000 instances");
-    let factory = pv_count(&engine).transform();
+    let factory = pv_count(&engine).transform().unwrap();
     let instances: Vec<_> = (0..100).map(|_| factory.instantiate(r#"{"step":"pages"}"#, &[])).collect();
     assert!(instances.iter().all(Result::is_ok));
 }
 
 #[test]
 fn a_bad_configuration_is_refused_with_the_plugins_words() {
-    let factory = pv_count(&engine(MINUTE)).transform();
+    let factory = pv_count(&engine(MINUTE)).transform().unwrap();
     let refused = |config: &str| match factory.instantiate(config, &[]) {
         Err(Fault::Refused(reason)) => reason,
         Err(other) => panic!("not a refusal: {other}"),
@@ -91,10 +91,12 @@ fn what_was_compiled_is_kept_and_never_trusted_blindly() {
     let dir = tempfile::tempdir().unwrap();
     let compiled = || {
         let limits = Limits { instances: 4, ..Limits::default() };
-        let engine = Engine::new(EngineConfig { cache_dir: Some(dir.path().to_owned()), limits }).unwrap();
+        let engine =
+            Engine::new(EngineConfig { cache_dir: Some(dir.path().to_owned()), limits, ..EngineConfig::default() })
+                .unwrap();
         let plugin = "pv-count@1".parse().unwrap();
         let plugin = engine.compile(&plugin, &guest("PELTON_PV_COUNT_WASM", "pv-count")).unwrap();
-        plugin.transform().instantiate(r#"{"step":"pages"}"#, &[]).map(|_| ()).unwrap();
+        plugin.transform().unwrap().instantiate(r#"{"step":"pages"}"#, &[]).map(|_| ()).unwrap();
         let mut entries: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         entries.sort();
         assert_eq!(entries.len(), 2, "one entry and the key: {entries:?}");

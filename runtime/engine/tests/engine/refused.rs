@@ -40,7 +40,10 @@ fn a_module_without_the_world_is_told_what_it_exports() {
     let error = refusal(&run);
     assert_eq!(
         error,
-        ModuleError::NoWorld { expected: "pelton:plugin/transform@0.1.0".to_owned(), found: "`run`".to_owned() }
+        ModuleError::NoWorld {
+            expected: "pelton:plugin/{transform,interceptor,partitioner}@0.1".to_owned(),
+            found: "`run`".to_owned()
+        }
     );
     let empty_component = b"\0asm\x0d\0\x01\0";
     for bytes in [&module(&[]), &empty_component[..]] {
@@ -62,7 +65,7 @@ fn a_foreign_import_is_named() {
 #[test]
 fn a_module_past_the_size_limit_is_not_even_read() {
     let limits = Limits { module_bytes: 1_000, instances: 4, ..Limits::default() };
-    let engine = Engine::new(EngineConfig { cache_dir: None, limits }).unwrap();
+    let engine = Engine::new(EngineConfig { limits, ..EngineConfig::default() }).unwrap();
     let error = engine.compile(&"test@1".parse().unwrap(), &[0; 1_001]).unwrap_err();
     assert_eq!(error, ModuleError::TooLarge { size_bytes: 1_001, limit_bytes: 1_000 });
 }
@@ -70,7 +73,7 @@ fn a_module_past_the_size_limit_is_not_even_read() {
 #[test]
 fn a_module_that_cannot_have_its_memory_is_refused_at_upload() {
     let limits = Limits { memory_bytes: 64 << 10, instances: 4, ..Limits::default() };
-    let engine = Engine::new(EngineConfig { cache_dir: None, limits }).unwrap();
+    let engine = Engine::new(EngineConfig { limits, ..EngineConfig::default() }).unwrap();
     let error = engine.compile(&"pv-count@1".parse().unwrap(), &guest("PELTON_PV_COUNT_WASM", "pv-count")).unwrap_err();
     assert!(matches!(&error, ModuleError::Compile(text) if text.contains("memory")), "{error}");
 }

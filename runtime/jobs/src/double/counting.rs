@@ -4,8 +4,9 @@ use crate::scheduler::Plugins;
 use bytes::Bytes;
 use pelton_api::fault::Fault;
 use pelton_api::manifest::PluginRef;
+use pelton_api::partitioner::Partitioner;
 use pelton_api::transform::{Processed, Rejection, StateAccess, Transform, TransformFactory};
-use pelton_record::{BatchBuilder, BatchView};
+use pelton_record::{BatchBuilder, BatchView, keyed_murmur2};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -92,7 +93,36 @@ impl TransformFactory for CountingFactory {
 
 pub struct TestPlugins(pub BTreeMap<PluginRef, Arc<dyn TransformFactory>>);
 
+/// Places by the hash of the key, counted from the last partition, and traps on a batch that holds the key `x`.
+pub struct Mirror;
+
+impl Mirror {
+    pub fn place(key: &[u8], partitions: i32) -> i32 {
+        partitions - 1 - keyed_murmur2(key, partitions)
+    }
+}
+
+impl Partitioner for Mirror {
+    fn partition(&mut self, batch: &Bytes, _topic: &str, partitions: i32) -> Result<Vec<i32>, Fault> {
+        let view = BatchView::parse(batch).unwrap();
+        let place = |key: Option<&[u8]>| match key {
+            Some(b"x") => Err(Fault::Trap("there is no such place".to_owned())),
+            Some(key) => Ok(Self::place(key, partitions)),
+            None => Ok(-1),
+        };
+        view.records().unwrap().map(|record| place(record.unwrap().key)).collect()
+    }
+}
+
 impl Plugins for TestPlugins {
+    fn partitioner(&self, job: &str, topic: &str) -> Result<Option<Box<dyn Partitioner>>, Fault> {
+        match topic {
+            "mirrored" => Ok(Some(Box::new(Mirror))),
+            "unplaced" => Err(Fault::Host(format!("the partitioner of {job} cannot be loaded"))),
+            _ => Ok(None),
+        }
+    }
+
     fn transform(&self, plugin: &PluginRef) -> Option<Arc<dyn TransformFactory>> {
         self.0.get(plugin).cloned()
     }

@@ -4,7 +4,7 @@
 mod counting;
 mod ports;
 
-pub use counting::{Counting, CountingFactory, TestPlugins};
+pub use counting::{CountingFactory, Mirror, TestPlugins};
 pub use ports::SharedCluster;
 
 use bytes::Bytes;

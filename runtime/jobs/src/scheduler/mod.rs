@@ -10,8 +10,10 @@ pub mod prepare;
 
 use crate::task::driver::{self, SharedReport, Surroundings};
 use crate::task::machine::Machine;
+use pelton_api::fault::Fault;
 use pelton_api::job::{JobReport, JobSpec, TaskPhase};
 use pelton_api::manifest::PluginRef;
+use pelton_api::partitioner::Partitioner;
 use pelton_api::ports::{Cluster, PortError};
 use pelton_api::store::StoreFactory;
 use pelton_api::transform::TransformFactory;
@@ -27,8 +29,19 @@ const AFTER_PANIC: Duration = Duration::from_secs(10);
 
 /// Finds the code of a step. The registry implements it.
 pub trait Plugins: Send + Sync {
-    /// The compiled transform of that name and version, if there is one.
+    /// The compiled transform of that name and version, if there is one. Never asked for [`crate::pass::PLUGIN`].
     fn transform(&self, plugin: &PluginRef) -> Option<Arc<dyn TransformFactory>>;
+
+    /// A fresh instance of what says in which partition of its sink, `topic`, a record of this job belongs; `None` where
+    /// nothing says so, and records go where Kafka's Java client would send them. Asked whenever a task of the job's last
+    /// step makes a fresh instance of its plugin.
+    ///
+    /// # Errors
+    /// The topic's partitioner cannot be had: the task waits and asks again, rather than place records by another.
+    fn partitioner(&self, job: &str, topic: &str) -> Result<Option<Box<dyn Partitioner>>, Fault> {
+        let _ = (job, topic);
+        Ok(None)
+    }
 }
 
 /// A job cannot be started or stopped.
@@ -269,7 +282,8 @@ impl Inner {
         let mut handles = Vec::with_capacity(tasks.len());
         for (task, plugin) in tasks {
             let report: SharedReport = Arc::new(Mutex::new(Machine::new(task.clone()).report().clone()));
-            let around = Surroundings { cluster: self.cluster.clone(), stores: self.stores.clone(), plugin };
+            let (cluster, stores, plugins) = (self.cluster.clone(), self.stores.clone(), self.plugins.clone());
+            let around = Surroundings { cluster, stores, plugin, plugins };
             let supervised = supervise(self.handle.clone(), task, around, report.clone(), stopped.clone());
             handles.push(self.handle.spawn(supervised));
             reports.push(report);

@@ -1,8 +1,8 @@
 //! What must be true of the cluster and the plugins before a job runs, and the tasks that come of it.
 
 use super::{JobError, Plugins};
-use crate::names;
 use crate::task::{Target, TaskSpec, dead_letter};
+use crate::{names, pass};
 use pelton_api::job::{JobSpec, StepSpec};
 use pelton_api::ports::{Cluster, Partition};
 use pelton_api::store::TaskId;
@@ -50,8 +50,10 @@ pub async fn prepare(
             None => Target { topic: spec.sink.clone(), partitions: sink },
             Some(next) => Target { topic: names::repartition_topic(&spec.name, &next.name), partitions },
         };
+        let is_last = number + 1 == spec.steps.len();
         for partition in 0..partitions {
-            let task = task_spec(spec, number, step, partition, &output, &dead_letter);
+            let task =
+                TaskSpec { partitioned: is_last, ..task_spec(spec, number, step, partition, &output, &dead_letter) };
             tasks.push((task, plugin.clone()));
         }
     }
@@ -84,7 +86,7 @@ fn load(spec: &JobSpec, plugins: &dyn Plugins) -> Result<Vec<Arc<dyn TransformFa
     let mut code = Vec::with_capacity(spec.steps.len());
     for step in &spec.steps {
         let unknown = || JobError::UnknownPlugin { plugin: step.plugin.clone(), step: step.name.clone() };
-        let plugin = plugins.transform(&step.plugin).ok_or_else(unknown)?;
+        let plugin = pass::transform(&step.plugin).or_else(|| plugins.transform(&step.plugin)).ok_or_else(unknown)?;
         let trial = plugin.instantiate(&step.config.to_string(), &step.stores);
         trial.map_err(|fault| JobError::Configuration { step: step.name.clone(), fault })?;
         code.push(plugin);
@@ -147,6 +149,7 @@ fn task_spec(
         stores: step.stores.clone(),
         changelogs: step.stores.iter().map(changelog).collect(),
         output: output.clone(),
+        partitioned: false,
         dead_letter: dead_letter.clone(),
         group: names::group_id(&spec.name, &step.name),
         transactional_id: names::transactional_id(&spec.name, &step.name, partition),

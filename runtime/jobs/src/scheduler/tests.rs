@@ -124,6 +124,37 @@ async fn what_does_not_fit_the_cluster_is_refused_with_its_name() {
 }
 
 #[tokio::test]
+async fn a_job_of_the_platforms_own_pass_routes_by_the_sinks_partitioner() {
+    let world = World::new();
+    world.shared.with(|c| c.make_topic("mirrored", 4));
+    let keys = ["a", "b", "c", "d", "e"];
+    for n in 0..50usize {
+        let number = n.to_string();
+        world.shared.with(|c| c.produce(&at("left", (n % 3) as i32), &[(Some(keys[n % 5]), &number)], true));
+    }
+    let spec = validate::parse(
+        "name = \"route-left\"\nsources = [\"left\"]\nsink = \"mirrored\"\ncommit_interval_ms = 5\n\
+         [[steps]]\nname = \"pass\"\nplugin = \"pelton-pass@1\"",
+    );
+    world.runner.start(spec.unwrap()).await.unwrap();
+    let routed = |partition| world.shared.cluster.lock().unwrap().committed_records(&at("mirrored", partition));
+    loop {
+        let changed = world.shared.changed.notified();
+        if (0..4).map(|partition| routed(partition).len()).sum::<usize>() == 50 {
+            break;
+        }
+        changed.await;
+    }
+    world.runner.stop("route-left").await.unwrap();
+    for partition in 0..4 {
+        for record in routed(partition) {
+            assert_eq!(crate::double::Mirror::place(record.key.as_ref().unwrap(), 4), partition);
+            assert_eq!(record.header("trace").as_deref(), Some("t"), "headers pass too");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_running_job_is_itself_and_no_other() {
     let world = World::new();
     world.runner.start(chain()).await.unwrap();

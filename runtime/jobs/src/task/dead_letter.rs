@@ -120,6 +120,7 @@ mod tests {
             stores: Vec::new(),
             changelogs: Vec::new(),
             output: Target { topic: "out".into(), partitions: 1 },
+            partitioned: false,
             dead_letter: Target { topic: "dead".into(), partitions: 4 },
             group: "g".into(),
             transactional_id: "t".into(),

@@ -5,13 +5,16 @@
 
 use super::TaskSpec;
 use super::machine::{ChangelogBounds, Effect, Event, Machine, READ_BYTES, SourceStart, TaskError};
+use crate::scheduler::Plugins;
 use crate::state::overlay::TaskState;
 use bytes::Bytes;
 use pelton_api::fault::Fault;
 use pelton_api::job::{TaskPhase, TaskReport};
+use pelton_api::partitioner::Partitioner;
 use pelton_api::ports::{Cluster, Partition, PartitionReader, PortError, TransactionalWriter};
 use pelton_api::store::{Change, ChangelogStamp, StateStore, StoreError, StoreFactory};
 use pelton_api::transform::{Processed, Transform, TransformFactory};
+use pelton_record::BatchView;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -31,6 +34,8 @@ pub struct Surroundings {
     pub stores: Arc<dyn StoreFactory>,
     /// The step's code.
     pub plugin: Arc<dyn TransformFactory>,
+    /// Where the partitioner of its output topic comes from.
+    pub plugins: Arc<dyn Plugins>,
 }
 
 /// Runs one task until `stop` becomes `true` or its sender is gone.
@@ -80,6 +85,8 @@ struct Driver {
     /// Lent to the guest during a call.
     state: Option<Box<TaskState>>,
     instance: Option<Box<dyn Transform>>,
+    /// Of the output topic, where it has one.
+    partitioner: Option<Box<dyn Partitioner>>,
     report: SharedReport,
 }
 
@@ -92,6 +99,7 @@ impl Driver {
             changelogs: spec.changelogs.iter().map(reader).collect(),
             state: None,
             instance: None,
+            partitioner: None,
             report,
             spec,
             around,
@@ -138,8 +146,11 @@ impl Driver {
                 Event::SetAside
             }
             Effect::NewInstance => {
-                self.instance = None;
+                (self.instance, self.partitioner) = (None, None);
                 self.instance = Some(self.around.plugin.instantiate(&self.spec.config, &self.spec.stores)?);
+                if self.spec.partitioned {
+                    self.partitioner = self.around.plugins.partitioner(&self.spec.id.job, &self.spec.output.topic)?;
+                }
                 Event::InstanceReady
             }
             Effect::ReadChangelog { store, from } => {
@@ -226,7 +237,21 @@ impl Driver {
         };
         let pending_bytes = state.pending_bytes();
         self.state = Some(state);
-        Ok(Event::Processed { result, pending_bytes })
+        let places = result.as_ref().ok().and_then(|processed| self.place(&processed.output));
+        Ok(Event::Processed { result, places, pending_bytes })
+    }
+
+    /// Asks the partitioner, if there is one, where the records of an output belong. One that is no batch is left for
+    /// the machine to refuse, so that it is not the partitioner that is blamed.
+    fn place(&mut self, output: &Bytes) -> Option<Result<Vec<i32>, Fault>> {
+        let partitioner = self.partitioner.as_mut()?;
+        if output.is_empty() {
+            return Some(Ok(Vec::new()));
+        }
+        let well_formed =
+            BatchView::parse(output).and_then(|view| view.records()?.try_for_each(|record| record.map(drop)));
+        let target = &self.spec.output;
+        well_formed.ok().map(|()| partitioner.partition(output, &target.topic, target.partitions))
     }
 
     fn state(&mut self) -> &mut TaskState {
@@ -235,7 +260,7 @@ impl Driver {
 
     fn discard(&mut self) {
         self.state = None;
-        self.instance = None;
+        (self.instance, self.partitioner) = (None, None);
     }
 
     fn publish(&self, report: TaskReport) {

@@ -128,6 +128,8 @@ pub enum Event {
     Processed {
         /// What the guest made of the input.
         result: Result<Processed, Fault>,
+        /// The partition of each record that it emitted, in order, -1 where any will do; `None` without a partitioner.
+        places: Option<Result<Vec<i32>, Fault>>,
         /// Memory of the uncommitted state, this call's included.
         pending_bytes: usize,
     },
@@ -159,7 +161,7 @@ pub enum Effect {
     DescribeChangelogs,
     /// Close the stores and move them out of the way.
     SetStoresAside,
-    /// Drop the transform if there is one, and make a fresh one.
+    /// Drop transform and partitioner if there are any, and make fresh ones.
     NewInstance,
     /// Read the changelog of store number `store`.
     ReadChangelog {
@@ -359,8 +361,8 @@ impl Machine {
             (Phase::RestoreApplying, Event::Applied) => self.restore_next(now_ms),
             (Phase::Instantiating, Event::InstanceReady) => self.running(now_ms),
             (Phase::Reading { source }, Event::InputRead(read)) => self.input_read(now_ms, source, &read),
-            (Phase::Processing, Event::Processed { result, pending_bytes }) => {
-                self.processed(now_ms, result, pending_bytes)
+            (Phase::Processing, Event::Processed { result, places, pending_bytes }) => {
+                self.processed(now_ms, result, places, pending_bytes)
             }
             (Phase::Sending, Event::Sent) => self.next(now_ms),
             (Phase::TakingChanges, Event::ChangesTaken(changes)) => self.changes_taken(now_ms, changes),

@@ -33,6 +33,9 @@ pub struct TaskSpec {
     pub changelogs: Vec<Partition>,
     /// Where its outputs go.
     pub output: Target,
+    /// Whether the output topic's own partitioner says which partition each of them belongs to. It does for a job's
+    /// sink; between two steps the hash of the key alone lets all records of a key meet in one task.
+    pub partitioned: bool,
     /// Where rejected records go.
     pub dead_letter: Target,
     /// The consumer group that its input offsets are committed for.

@@ -1,13 +1,11 @@
-//! The six functions that a host gives. The only place where the Wasm path and the native path differ.
+//! The functions that a host gives. The only place where the Wasm path and the native path differ.
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod native;
 #[cfg(target_arch = "wasm32")]
-mod wasm;
+pub mod wasm;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use native::{delete, get, get_many, log, put, put_many};
+pub(crate) use native::{count, delete, emit, gauge, get, get_many, log, now_ms, observe, put, put_many, random};
 #[cfg(target_arch = "wasm32")]
-pub use wasm::bindings;
-#[cfg(target_arch = "wasm32")]
-pub(crate) use wasm::{delete, get, get_many, log, put, put_many};
+pub(crate) use wasm::{count, delete, emit, gauge, get, get_many, log, now_ms, observe, put, put_many, random};

@@ -1,17 +1,38 @@
-//! The stub host of a native test: stores in ordered maps, log lines in a list.
+//! The stub host of a native test: stores in ordered maps; log lines, numbers and emitted batches in lists.
 //!
 //! A harness lends its own [`StubHost`] to the thread for the time of one call, so two harnesses in one
-//! test do not see one another. As in Pelton, a malformed list or an unknown store ends the guest: it panics.
+//! test do not see one another. As in Pelton, a malformed list, an unknown store and what the world does not grant end
+//! the guest: it panics.
 
 use crate::log::Level;
+use crate::metrics::Labels;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// State and log of one harness.
+/// What a metric is told apart by: its name, and its labels in the order in which they were given.
+pub(crate) type Series = (String, Vec<(String, String)>);
+
+/// State, log and numbers of one harness.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StubHost {
+    /// What only interceptors are granted; `None` in other worlds.
+    pub(crate) granted: Option<Granted>,
     pub(crate) stores: Vec<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub(crate) lines: Vec<(Level, String)>,
+    pub(crate) counters: BTreeMap<Series, u64>,
+    pub(crate) gauges: BTreeMap<Series, f64>,
+    pub(crate) observations: BTreeMap<Series, Vec<f64>>,
+}
+
+/// What only interceptors are granted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Granted {
+    pub(crate) now_ms: i64,
+    /// Topics that may be emitted to.
+    pub(crate) topics: BTreeSet<String>,
+    pub(crate) emitted: Vec<(String, Vec<u8>)>,
+    /// Where the sequence of pseudo-random numbers stands.
+    pub(crate) random: u64,
 }
 
 thread_local! {
@@ -28,7 +49,14 @@ pub(crate) fn lend<R>(host: &mut StubHost, call: impl FnOnce() -> R) -> R {
 
 fn with<R>(call: impl FnOnce(&mut StubHost) -> R) -> R {
     CURRENT.with_borrow_mut(|host| {
-        call(host.as_mut().expect("a plugin calls its host only under pelton_sdk::testing::Harness"))
+        call(host.as_mut().expect("a plugin calls its host only under a harness of pelton_sdk::testing"))
+    })
+}
+
+fn with_granted<R>(what: &str, call: impl FnOnce(&mut Granted) -> R) -> R {
+    with(|host| match host.granted.as_mut() {
+        Some(granted) => call(granted),
+        None => panic!("{what} is granted to interceptors alone"),
     })
 }
 
@@ -38,6 +66,27 @@ fn with_store<R>(number: u32, call: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>)
 
 pub(crate) fn log(level: Level, message: &str) {
     with(|host| host.lines.push((level, message.to_owned())));
+}
+
+/// As in Pelton, a name that Prometheus would not take is a fault.
+fn series(name: &str, labels: Labels<'_>) -> Series {
+    let plain = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    for name in std::iter::once(name).chain(labels.iter().map(|(name, _)| *name)) {
+        assert!(plain(name), "`{name}` is no name of a metric or label: letters, digits and `_`");
+    }
+    (name.to_owned(), labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+}
+
+pub(crate) fn count(name: &str, labels: Labels<'_>, by: u64) {
+    with(|host| *host.counters.entry(series(name, labels)).or_default() += by);
+}
+
+pub(crate) fn gauge(name: &str, labels: Labels<'_>, value: f64) {
+    with(|host| host.gauges.insert(series(name, labels), value));
+}
+
+pub(crate) fn observe(name: &str, labels: Labels<'_>, values: &[f64]) {
+    with(|host| host.observations.entry(series(name, labels)).or_default().extend_from_slice(values));
 }
 
 pub(crate) fn get_many(store: u32, mut keys: &[u8]) -> Vec<u8> {
@@ -78,6 +127,33 @@ pub(crate) fn put(store: u32, key: &[u8], value: &[u8]) {
 
 pub(crate) fn delete(store: u32, key: &[u8]) {
     with_store(store, |store| store.remove(key));
+}
+
+pub(crate) fn emit(topic: &str, batch: &[u8]) -> Result<(), String> {
+    with_granted("emit", |granted| {
+        if !granted.topics.contains(topic) {
+            return Err(format!("the plugin may not emit to `{topic}`; name it in pelton.plugin.NAME.emit"));
+        }
+        granted.emitted.push((topic.to_owned(), batch.to_vec()));
+        Ok(())
+    })
+}
+
+pub(crate) fn now_ms() -> i64 {
+    with_granted("the clock", |granted| granted.now_ms)
+}
+
+/// The same sequence in each harness (splitmix64): a test that fails once fails again.
+pub(crate) fn random(count: usize) -> Vec<u8> {
+    with_granted("randomness", |granted| {
+        let mut next = || {
+            granted.random = granted.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (granted.random ^ (granted.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ (mixed >> 31)) as u8
+        };
+        (0..count).map(|_| next()).collect()
+    })
 }
 
 fn take_bytes<'a>(list: &mut &'a [u8]) -> &'a [u8] {

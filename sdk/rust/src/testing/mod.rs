@@ -1,20 +1,22 @@
-//! Tests of a plugin without Wasm: [`Harness`] feeds records and shows what came of them.
+//! Tests of a plugin without Wasm: [`Harness`], [`InterceptorHarness`] and [`PartitionerHarness`] feed records and show
+//! what came of them.
 //!
 //! The records pass through the same bytes as in Pelton: they are encoded into a record batch, and what the
-//! plugin emits is decoded from one.
+//! plugin gives back is decoded from one.
 
-use crate::codec::{Decode, Encode};
-use crate::guest::Instance;
-use crate::host::native::{StubHost, lend};
-use crate::log::Level;
-use crate::{Field, Transform};
+mod interceptor;
+mod partitioner;
+mod transform;
+
+pub use crate::log::Level;
+pub use interceptor::{Emissions, InterceptorHarness, Judged};
+pub use partitioner::PartitionerHarness;
+pub use transform::{Harness, Outcome};
+
+use crate::{Field, Parts};
 use pelton_record::{BatchBuilder, BatchView, Header};
-use std::collections::BTreeMap;
 
-#[cfg(test)]
-mod tests;
-
-/// A record with bytes of its own, as input or output of a [`Harness`].
+/// A record with bytes of its own, as input or output of a harness.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TestRecord {
     /// The key, `None` for null.
@@ -34,6 +36,20 @@ impl TestRecord {
         Self { key: owned(key.bytes()), value: owned(value.bytes()), ..Self::default() }
     }
 
+    /// The record with one header more.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Field) -> Self {
+        self.headers.push((name.to_owned(), value.bytes().map(<[u8]>::to_vec)));
+        self
+    }
+
+    /// The record with that timestamp, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn at(mut self, timestamp_ms: i64) -> Self {
+        self.timestamp_ms = timestamp_ms;
+        self
+    }
+
     /// The key as text, with what is no UTF-8 replaced; `None` for null.
     pub fn key_text(&self) -> Option<String> {
         self.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned())
@@ -43,100 +59,21 @@ impl TestRecord {
     pub fn value_text(&self) -> Option<String> {
         self.value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned())
     }
-}
 
-/// What came of one batch.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Outcome {
-    /// What was emitted, in order.
-    pub records: Vec<TestRecord>,
-    /// Which input records (by their place in the batch, from 0) were rejected, and why.
-    pub rejected: Vec<(i32, String)>,
-}
-
-/// One configured instance of a plugin with state stores of its own.
-pub struct Harness<T> {
-    instance: Instance<T>,
-    host: StubHost,
-    stores: Vec<String>,
-    next_offset: i64,
-}
-
-impl<T> std::fmt::Debug for Harness<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Harness").field("host", &self.host).field("stores", &self.stores).finish_non_exhaustive()
-    }
-}
-
-impl<T: Transform> Harness<T> {
-    /// Configures an instance with JSON text and names of stores, as the job's specification would.
-    ///
-    /// # Errors
-    /// What the plugin has against its configuration.
-    pub fn new(config: &str, stores: &[&str]) -> Result<Self, String> {
-        let stores: Vec<String> = stores.iter().map(|&name| name.to_owned()).collect();
-        let mut host = StubHost { stores: vec![BTreeMap::new(); stores.len()], lines: Vec::new() };
-        let instance = lend(&mut host, || Instance::configure(config, stores.clone()))?;
-        Ok(Self { instance, host, stores, next_offset: 0 })
+    /// The value of the last header of this name as text; `None` when there is none, or it is null.
+    pub fn header_text(&self, name: &str) -> Option<String> {
+        let (_, value) = self.headers.iter().rev().find(|(other, _)| other == name)?;
+        value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// Runs the plugin over one batch of records.
-    ///
-    /// # Errors
-    /// The plugin's own error. The state is then as before the call, as in an aborted transaction.
-    pub fn process(&mut self, records: &[TestRecord]) -> Result<Outcome, String> {
-        let bytes = encode(self.next_offset, records);
-        let before = self.host.stores.clone();
-        match lend(&mut self.host, || self.instance.process(&bytes)) {
-            Ok((output, rejected)) => {
-                self.next_offset += records.len() as i64;
-                Ok(Outcome { records: decode(&output)?, rejected })
-            }
-            Err(error) => {
-                self.host.stores = before;
-                Err(error)
-            }
+    /// What a plugin sees of it that reads these parts.
+    fn projected(&self, reads: Parts) -> Self {
+        Self {
+            key: self.key.clone().filter(|_| reads.key),
+            value: self.value.clone().filter(|_| reads.value),
+            headers: if reads.headers { self.headers.clone() } else { Vec::new() },
+            timestamp_ms: self.timestamp_ms,
         }
-    }
-
-    /// Runs the plugin over one batch of values without keys.
-    ///
-    /// # Errors
-    /// As for [`Harness::process`].
-    pub fn process_values<V: Field>(&mut self, values: impl IntoIterator<Item = V>) -> Result<Outcome, String> {
-        let records: Vec<TestRecord> = values.into_iter().map(|value| TestRecord::new((), value)).collect();
-        self.process(&records)
-    }
-
-    /// Runs the plugin over one batch of keys and values.
-    ///
-    /// # Errors
-    /// As for [`Harness::process`].
-    pub fn process_keyed<K: Field, V: Field>(
-        &mut self,
-        pairs: impl IntoIterator<Item = (K, V)>,
-    ) -> Result<Outcome, String> {
-        let records: Vec<TestRecord> = pairs.into_iter().map(|(key, value)| TestRecord::new(key, value)).collect();
-        self.process(&records)
-    }
-
-    /// The entries of a store, as bytes. Panics when the instance has no store of that name.
-    pub fn state(&self, store: &str) -> &BTreeMap<Vec<u8>, Vec<u8>> {
-        let number = self.stores.iter().position(|name| name == store);
-        &self.host.stores[number.unwrap_or_else(|| panic!("the harness has no store `{store}`"))]
-    }
-
-    /// The value under `key` of a store. Panics when there is no such store or the value is no `V`.
-    pub fn stored<V: Decode>(&self, store: &str, key: &(impl Encode + ?Sized)) -> Option<V> {
-        let mut bytes = Vec::new();
-        key.encode(&mut bytes);
-        let value = self.state(store).get(&bytes)?;
-        Some(V::decode(value).unwrap_or_else(|error| panic!("store `{store}`: {error}")))
-    }
-
-    /// The lines that the plugin has logged.
-    pub fn log_lines(&self) -> &[(Level, String)] {
-        &self.host.lines
     }
 }
 
@@ -153,6 +90,11 @@ fn encode(base_offset: i64, records: &[TestRecord]) -> Vec<u8> {
 }
 
 fn decode(output: &[u8]) -> Result<Vec<TestRecord>, String> {
+    Ok(decode_at(output)?.into_iter().map(|(_, record)| record).collect())
+}
+
+/// The records of a batch with their offset deltas.
+fn decode_at(output: &[u8]) -> Result<Vec<(i32, TestRecord)>, String> {
     if output.is_empty() {
         return Ok(Vec::new());
     }
@@ -166,12 +108,9 @@ fn decode(output: &[u8]) -> Result<Vec<TestRecord>, String> {
             let header = header.map_err(malformed)?;
             headers.push((header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
         }
-        records.push(TestRecord {
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
-            headers,
-            timestamp_ms: record.timestamp(view.header()),
-        });
+        let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
+        let timestamp_ms = record.timestamp(view.header());
+        records.push((record.offset_delta, TestRecord { key, value, headers, timestamp_ms }));
     }
     Ok(records)
 }

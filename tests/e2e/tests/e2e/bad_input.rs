@@ -62,7 +62,7 @@ fn a_module_that_is_no_transform_is_refused() -> Result<()> {
     std::fs::write(&path, b"\0asm\x01\0\0\0")?;
     let admin = ["--admin", broker.admin.as_str()];
     let file = path.to_str().context("a path in UTF-8")?;
-    refused(&[&["plugin", "upload", "empty@1", file], &admin[..]].concat(), &["pelton:plugin/transform"])?;
+    refused(&[&["plugin", "upload", "empty@1", file], &admin[..]].concat(), &["it exports no `pelton:plugin/"])?;
     std::fs::write(&path, b"not wasm at all")?;
     refused(&[&["plugin", "upload", "empty@1", file], &admin[..]].concat(), &["WebAssembly"])?;
     ensure!(broker.get("/v1/plugins")?.as_array().is_some_and(Vec::is_empty), "nothing was kept");

@@ -5,4 +5,8 @@ mod clients;
 mod crashes;
 mod demo;
 mod documents;
+mod hostile;
+mod interceptors;
 mod page_views;
+mod partitioners;
+mod switching;

@@ -16,7 +16,7 @@ pub use producer::Producer;
 use crate::observation::Observation;
 use crate::rng::Rng;
 use bytes::Bytes;
-use pelton_core::event::{IncomingBatch, Reply, Request};
+use pelton_core::event::{AppendOrigin, IncomingBatch, Reply, Request};
 use pelton_core::model::{PartId, Timestamp, Token, TopicPartition};
 use pelton_core::refusal::Refusal;
 use pelton_record::{BatchBuilder, BatchView};
@@ -100,12 +100,34 @@ pub fn is_retriable(refusal: &Refusal) -> bool {
     )
 }
 
-/// One batch of one producer.
-pub fn batch(now: Timestamp, values: &[Vec<u8>], producer: (i64, i16, i32), transactional: bool) -> IncomingBatch {
+/// The values of a batch; `None` where interceptors took the record away.
+pub type Values = Vec<Option<Vec<u8>>>;
+
+/// What interceptors leave of these values: most often all of them, sometimes nothing.
+pub fn intercepted(values: Vec<Vec<u8>>, rng: &mut Rng) -> Values {
+    let taken_permille = if rng.permille(700) { 0 } else { [300, 1_000][rng.index(2)] };
+    values.into_iter().map(|value| (!rng.permille(taken_permille)).then_some(value)).collect()
+}
+
+/// How a batch of these values is to be appended.
+pub fn origin(values: &[Option<Vec<u8>>]) -> AppendOrigin {
+    if values.iter().all(Option::is_some) { AppendOrigin::Client } else { AppendOrigin::Intercepted }
+}
+
+/// One batch of one producer. It has an offset for each value, also where interceptors took the record away.
+pub fn batch(
+    now: Timestamp,
+    values: &[Option<Vec<u8>>],
+    producer: (i64, i16, i32),
+    transactional: bool,
+) -> IncomingBatch {
     let mut builder = BatchBuilder::new(now.0);
-    for value in values {
-        builder.push(now.0, None, Some(value), &[]);
+    for (delta, value) in (0..).zip(values) {
+        if let Some(value) = value {
+            builder.push_at(delta, now.0, None, Some(value), &[]).expect("the deltas ascend");
+        }
     }
+    builder.set_last_offset_delta(values.len() as i32 - 1);
     builder.set_producer(producer.0, producer.1, producer.2);
     builder.set_transactional(transactional);
     let bytes = Bytes::from(builder.into_bytes_with_crc());

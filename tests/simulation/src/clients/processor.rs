@@ -1,13 +1,13 @@
 //! One instance of a job: read-process-write, exactly once. It reads committed inputs, writes one output for each, and
 //! commits outputs and input offset in one transaction. Several instances share a transactional id and fence each other.
 
-use super::{Client, DATA, JOB_GROUP, OUT, PARTITIONS, Turn, batch, is_retriable, log_of};
+use super::{Client, DATA, JOB_GROUP, OUT, PARTITIONS, Turn, Values, batch, intercepted, is_retriable, log_of, origin};
 use crate::entry::{decode, transaction_mark};
 use crate::observation::Observation;
 use pelton_core::coordinator::partition_for;
 use pelton_core::event::{
-    Acks, AppendOrigin, CommitOffset, GroupReply, GroupRequest, IncomingBatch, InitializedProducer, OffsetCommit,
-    PartitionReply, PartitionRequest, Reply, Request, TransactionReply, TransactionRequest, TransactionResult,
+    Acks, CommitOffset, GroupReply, GroupRequest, IncomingBatch, InitializedProducer, OffsetCommit, PartitionReply,
+    PartitionRequest, Reply, Request, TransactionReply, TransactionRequest, TransactionResult,
     TransactionalOffsetCommit,
 };
 use pelton_core::model::{
@@ -58,7 +58,7 @@ struct Work {
     serial: u64,
     to: Offset,
     /// What is still to be written, with its batch once it was sent for the first time.
-    outputs: Vec<(i32, Vec<Vec<u8>>, Option<IncomingBatch>)>,
+    outputs: Vec<(i32, Values, Option<IncomingBatch>)>,
     partitions: Vec<TopicPartition>,
     result: TransactionResult,
     commit_asked: bool,
@@ -112,15 +112,18 @@ impl Processor {
             let mine = inputs.iter().filter(|offset| **offset % i64::from(PARTITIONS) == i64::from(partition));
             let values: Vec<_> = mine.map(|offset| format!("{mark}in={offset}").into_bytes()).collect();
             if !values.is_empty() {
-                outputs.push((partition, values, None));
+                outputs.push((partition, intercepted(values, turn.rng), None));
             }
         }
         let partitions: Vec<_> = outputs.iter().map(|(index, ..)| TopicPartition::new(OUT, *index)).collect();
-        let counts = outputs.iter().map(|(index, values, _)| (TopicPartition::new(OUT, *index), values.len()));
+        let counts = outputs.iter().map(|(index, values, _)| {
+            (TopicPartition::new(OUT, *index), values.iter().filter(|value| value.is_some()).count())
+        });
         turn.observe(Observation::Began { serial, from: self.position, to, outputs: counts.collect() });
         let result = if turn.rng.permille(850) { TransactionResult::Commit } else { TransactionResult::Abort };
+        // Where interceptors left nothing of the inputs, only their offset is committed.
+        self.state = if outputs.is_empty() { State::AddingOffsets } else { State::Adding };
         self.work = Some(Work { serial, to, outputs, partitions, result, commit_asked: false });
-        self.state = State::Adding;
     }
 
     fn request(&mut self, turn: &mut Turn<'_>) -> (PartId, Request) {
@@ -175,7 +178,7 @@ impl Processor {
                 let request = PartitionRequest::Append {
                     batches: vec![batch],
                     acks: Acks::All,
-                    origin: AppendOrigin::Client,
+                    origin: origin(values),
                     transactional_id: Some(transactional_id),
                 };
                 (log_of(OUT, *index), Request::Partition(request))
@@ -242,7 +245,8 @@ impl Processor {
                     return;
                 };
                 let to = last.offset + 1;
-                let inputs = records.iter().map(|record| record.offset).filter(|offset| *offset >= self.position);
+                let inputs = records.iter().filter(|record| !record.taken).map(|record| record.offset);
+                let inputs = inputs.filter(|offset| *offset >= self.position);
                 let inputs: Vec<_> = inputs.collect();
                 self.begin(&inputs, to, turn);
             }

@@ -1,10 +1,10 @@
 //! An idempotent producer on one partition: several batches in flight, each sent again, unchanged, until it is
-//! acknowledged.
+//! acknowledged. Interceptors take records away from some of the batches, or all.
 
-use super::{Client, DATA, Turn, batch, is_retriable, log_of};
+use super::{Client, DATA, Turn, Values, batch, intercepted, is_retriable, log_of, origin};
 use crate::observation::Observation;
 use pelton_core::event::{
-    Acks, AppendOrigin, ClusterReply, ClusterRequest, IncomingBatch, PartitionReply, PartitionRequest, Reply, Request,
+    Acks, ClusterReply, ClusterRequest, IncomingBatch, PartitionReply, PartitionRequest, Reply, Request,
 };
 use pelton_core::model::{PartId, Token, TopicPartition};
 use pelton_core::refusal::Refusal;
@@ -35,7 +35,7 @@ pub struct Producer {
 struct InFlight {
     number: u32,
     batch: IncomingBatch,
-    values: Vec<Vec<u8>>,
+    values: Values,
     token: Option<Token>,
 }
 
@@ -63,6 +63,7 @@ impl Producer {
         let values: Vec<_> = (self.next_value..self.next_value + count)
             .map(|number| format!("p{}/{number}/{}", self.name, "x".repeat(padding)).into_bytes())
             .collect();
+        let values = intercepted(values, turn.rng);
         self.next_value += count;
         let batch = batch(turn.now, &values, (producer_id, 0, self.next_sequence), false);
         self.next_sequence += count as i32;
@@ -95,7 +96,7 @@ impl Client for Producer {
         let request = PartitionRequest::Append {
             batches: vec![next.batch.clone()],
             acks: Acks::All,
-            origin: AppendOrigin::Client,
+            origin: origin(&next.values),
             transactional_id: None,
         };
         next.token = Some(turn.ask(log_of(DATA, self.partition), Request::Partition(request)));

@@ -1,10 +1,12 @@
-//! A record that was acknowledged with `acks=all` stands at the offset that was told; no record stands at two; and those
-//! of one producer stand in the order in which it sent them, with none left out.
+//! A record that was acknowledged with `acks=all` stands at the offset that was told, and where an interceptor took it
+//! away, nothing does; no record stands at two; and those of one producer stand in the order in which it sent them,
+//! with none left out.
 //!
 //! Tried by: `acks=all` is answered when the batch is written; sequences may skip (`follows` is always true: a producer's
 //! records out of their order); duplicates are appended again (one record at two offsets).
 
 use super::{Facts, Invariant};
+use crate::entry::Entry;
 use crate::observation::Observation;
 use pelton_core::model::{Offset, TopicPartition};
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ use std::collections::BTreeMap;
 pub(super) struct Acknowledged {
     places: BTreeMap<(TopicPartition, Vec<u8>), Offset>,
     /// Of each partition and producer: the number of its newest record.
-    newest: BTreeMap<(TopicPartition, String), u64>,
+    newest: BTreeMap<(TopicPartition, i64), u64>,
 }
 
 impl Invariant for Acknowledged {
@@ -26,13 +28,17 @@ impl Invariant for Acknowledged {
             if entry.control.is_some() || partition.topic.starts_with("__") {
                 continue;
             }
+            let key = (partition.clone(), entry.producer_id);
+            let expected = self.newest.get(&key).map_or(0, |newest| newest + 1);
+            if entry.taken {
+                self.newest.insert(key, expected);
+                continue;
+            }
             if let Some(before) = self.places.insert((partition.clone(), entry.value.clone()), entry.offset) {
                 let value = String::from_utf8_lossy(&entry.value);
                 return Err(format!("{partition}: {value} stands at {before} and at {}", entry.offset));
             }
             if let Some((producer, number)) = numbered(&entry.value) {
-                let key = (partition.clone(), producer.clone());
-                let expected = self.newest.get(&key).map_or(0, |newest| newest + 1);
                 if number != expected {
                     return Err(format!("{partition}@{}: {producer}/{number}, not /{expected}", entry.offset));
                 }
@@ -43,9 +49,11 @@ impl Invariant for Acknowledged {
             let Observation::Acknowledged { partition, base_offset, values } = observation else { continue };
             for (offset, value) in (*base_offset..).zip(values) {
                 let stands = facts.ledgers.get(partition).and_then(|ledger| ledger.get(offset as usize));
-                if stands.is_none_or(|entry| entry.value != *value) {
-                    let value = String::from_utf8_lossy(value);
-                    return Err(format!("{partition}@{offset}: {value} was acknowledged, and there is {stands:?}"));
+                let as_told =
+                    |entry: &Entry| if entry.taken { value.is_none() } else { value.as_ref() == Some(&entry.value) };
+                if !stands.is_some_and(as_told) {
+                    let value = value.as_deref().map(String::from_utf8_lossy);
+                    return Err(format!("{partition}@{offset}: {value:?} was acknowledged, and there is {stands:?}"));
                 }
             }
         }

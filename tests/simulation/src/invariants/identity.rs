@@ -1,5 +1,6 @@
 //! (partition, offset) names one record for ever: what was once below the high watermark is there after every crash, byte
-//! for byte, and is what every fetch gives. Offsets have no holes, since nothing is compacted here.
+//! for byte, and is what every fetch gives. Offsets have no holes, since nothing is compacted here;
+//! an offset of which an interceptor took the record away stays without one for ever.
 //!
 //! Tried by: the high watermark moves before the sync (`Partition::make_durable`); `FlushHandle::sync` does nothing; batches
 //! are written past one that the medium refused (`Broker::write` without its fence leaves a hole).

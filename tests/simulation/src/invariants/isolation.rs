@@ -47,7 +47,8 @@ impl ReadCommitted {
         aborted: &[AbortedTransaction],
     ) -> Result<(), String> {
         let shown: BTreeSet<Offset> = filtered(records, aborted).into_iter().filter(|offset| *offset >= from).collect();
-        for entry in records.iter().filter(|entry| entry.offset >= from && entry.control.is_none()) {
+        let there = records.iter().filter(|entry| entry.offset >= from && entry.control.is_none() && !entry.taken);
+        for entry in there {
             let committed = if entry.transactional {
                 let serial = crate::entry::marked_transaction(&entry.value);
                 let decided = serial.and_then(|serial| self.decisions.decided.get(&(serial, partition.clone())));

@@ -69,8 +69,9 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
 /// Isolation and atomicity both need it, each for itself.
 #[derive(Debug, Default)]
 struct Decisions {
-    /// Of each partition: the transactions that are open, by producer, with the offset of their first record.
-    open: BTreeMap<(TopicPartition, i64), (u64, Offset)>,
+    /// Of each partition: the transactions that are open, by producer, with their first offset. `None` while nothing but
+    /// records that were taken away tells of one.
+    open: BTreeMap<(TopicPartition, i64), (Option<u64>, Offset)>,
     /// Of each partition and transaction: whether it was committed there.
     decided: BTreeMap<(u64, TopicPartition), bool>,
 }
@@ -85,14 +86,18 @@ impl Decisions {
         for (partition, entry) in added {
             let key = (partition.clone(), entry.producer_id);
             if let Some(commit) = entry.control {
-                if let Some((serial, _)) = self.open.remove(&key) {
+                if let Some((Some(serial), _)) = self.open.remove(&key) {
                     self.decided.insert((serial, partition.clone()), commit);
                     new.push((serial, partition.clone(), commit));
                 }
             } else if entry.transactional {
+                let (open, _) = self.open.entry(key).or_insert((None, entry.offset));
+                if entry.taken {
+                    continue;
+                }
                 let marked = crate::entry::marked_transaction(&entry.value);
                 let serial = marked.ok_or_else(|| format!("{partition}@{}: whose record is this?", entry.offset))?;
-                let (open, _) = *self.open.entry(key).or_insert((serial, entry.offset));
+                let open = *open.get_or_insert(serial);
                 if open != serial {
                     return Err(format!("{partition}@{}: {serial} begins while {open} is open", entry.offset));
                 }

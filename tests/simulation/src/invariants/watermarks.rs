@@ -3,7 +3,8 @@
 //!
 //! Tried by: the last stable offset moves when a marker is written, not when it is committed (`OpenTransactions::committed`
 //! forgets what waits); decisions are not resumed after a restart (a transaction hangs in the end); a transactional batch is
-//! appended without asking the coordinator (a late one opens a transaction that nobody ends).
+//! appended without asking the coordinator (a late one opens a transaction that nobody ends); a batch from which all
+//! records were taken away opens no transaction (`Producers::appended`).
 
 use super::{Decisions, Facts, Invariant};
 use pelton_core::model::{TopicPartition, Watermarks};

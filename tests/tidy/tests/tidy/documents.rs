@@ -53,8 +53,10 @@ fn every_make_target_that_a_document_names_exists() {
     for source in sources(&[".md", "run"]) {
         for (index, _) in source.text.match_indices("make ") {
             let before = source.text[..index].chars().next_back();
-            let word: String =
-                source.text[index + 5..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+            let word: String = source.text[index + 5..]
+                .chars()
+                .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-')
+                .collect();
             if !matches!(before, Some('`' | '\n' | ' ')) || word.is_empty() {
                 continue;
             }

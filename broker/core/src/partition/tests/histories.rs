@@ -22,6 +22,12 @@ enum Act {
         producer: i64,
         records: usize,
     },
+    /// A batch of which interceptors have left so many records.
+    Intercepted {
+        producer: i64,
+        records: usize,
+        kept: usize,
+    },
     /// The coordinator answers its oldest question.
     Answer {
         enlisted: bool,
@@ -45,6 +51,8 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(producer, skip, records, acks)| Act::Produce { producer, skip, records, acks }),
         2 => (0..6i64).prop_map(|producer| Act::Retry { producer }),
         4 => (3..6i64, 1..4usize).prop_map(|(producer, records)| Act::InTransaction { producer, records }),
+        2 => (0..6i64, 1..4usize, 0..4usize)
+            .prop_map(|(producer, records, kept)| Act::Intercepted { producer, records, kept }),
         3 => prop::bool::weighted(0.8).prop_map(|enlisted| Act::Answer { enlisted }),
         3 => (3..6i64, any::<bool>(), prop::bool::weighted(0.3))
             .prop_map(|(producer, commit, fence)| Act::Marker { producer, commit, fence }),
@@ -74,7 +82,11 @@ impl History {
     fn send(&mut self, batch: IncomingBatch, acks: Acks) {
         self.tokens += 1;
         self.waiting.insert(Token(self.tokens), acks);
-        self.bench.produce(self.tokens, batch, acks);
+        if batch.header.record_count == batch.header.last_offset_delta + 1 {
+            self.bench.produce(self.tokens, batch, acks);
+        } else {
+            self.bench.intercept(self.tokens, batch, acks);
+        }
     }
 
     fn act(&mut self, act: Act) {
@@ -97,6 +109,14 @@ impl History {
             Act::InTransaction { producer, records } => {
                 let (epoch, next, last) = self.producers.get_mut(&producer).unwrap();
                 let batch = transactional(producer, *epoch, *next, records);
+                *next += records as i32;
+                *last = Some(batch.clone());
+                self.send(batch, Acks::All);
+            }
+            Act::Intercepted { producer, records, kept } => {
+                let (epoch, next, last) = self.producers.get_mut(&producer).unwrap();
+                let whole = if producer < 3 { idempotent } else { transactional };
+                let batch = filtered(&whole(producer, *epoch, *next, records), kept.min(records));
                 *next += records as i32;
                 *last = Some(batch.clone());
                 self.send(batch, Acks::All);

@@ -102,6 +102,24 @@ fn reads_of_the_cluster_are_walked_in_every_version() {
             .with_configuration_keys(Some(vec![text("retention.ms")]));
         DescribeConfigsRequest::default().with_resources(vec![resource])
     });
+    walks(&shapes::ALTER_CONFIGS, 0..=2, |_| {
+        use alter_configs_request::{AlterConfigsResource, AlterableConfig};
+        let config = AlterableConfig::default().with_name(text("retention.ms")).with_value(Some(text("1")));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text("t"))
+            .with_configs(vec![config.clone(), config.with_value(None)]);
+        AlterConfigsRequest::default().with_resources(vec![resource])
+    });
+    walks(&shapes::INCREMENTAL_ALTER_CONFIGS, 0..=1, |_| {
+        use incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+        let config = AlterableConfig::default().with_name(text("retention.ms")).with_value(Some(text("1")));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text("t"))
+            .with_configs(vec![config.clone(), config.with_config_operation(1).with_value(None)]);
+        IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
+    });
     walks(&shapes::DESCRIBE_CLUSTER, 0..=2, |_| DescribeClusterRequest::default());
 }
 

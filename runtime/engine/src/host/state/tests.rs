@@ -25,18 +25,22 @@ impl StateAccess for Map {
     }
 }
 
-fn with_store<R>(map: &mut Map, call: impl FnOnce(&mut OneStore<'_>) -> R) -> R {
-    let mut written_bytes = 0;
-    call(&mut OneStore {
-        access: map,
+fn with_store<R>(map: &mut Map, call: impl FnOnce(&mut OneStore) -> R) -> R {
+    let began = Instant::now();
+    let mut one = OneStore {
+        access: Box::new(std::mem::take(map)),
         number: 0,
         entry_limit_bytes: 100,
         answer_limit_bytes: 1_000,
         write_limit_bytes: 2_000,
-        written_bytes: &mut written_bytes,
-        deadline: Instant::now() + std::time::Duration::from_secs(3_600),
+        written_bytes: 0,
+        began,
+        deadline: began + std::time::Duration::from_secs(3_600),
         entries: 0,
-    })
+    };
+    let answer = call(&mut one);
+    *map = *one.access.into_any().downcast().expect("the map that was lent");
+    answer
 }
 
 fn list(parts: &[(u32, &[u8])]) -> Vec<u8> {

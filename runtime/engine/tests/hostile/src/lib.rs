@@ -1,7 +1,6 @@
-//! A guest that misbehaves as its configuration says. The engine's tests hold its limits against it.
+//! A transform that misbehaves as its configuration says. The engine's tests hold its limits against it.
 //!
-//! It goes past the SDK's types, to the contract itself, for a hostile guest does too. Built for anything but
-//! Wasm it is empty.
+//! It goes past the SDK, to the contract itself, for a hostile guest does too. Built for anything but Wasm it is empty.
 
 #[cfg(target_arch = "wasm32")]
 mod misdeeds;

@@ -2,10 +2,15 @@
 
 #![allow(unsafe_code)]
 
-use pelton_sdk::guest::bindings::exports::pelton::plugin::transform::{Guest, Processed, Rejection};
-use pelton_sdk::guest::bindings::pelton::plugin::{log, state};
+use bindings::exports::pelton::plugin::transform::{Guest, Processed, Rejection};
+use bindings::pelton::plugin::{log, metrics, state};
 use std::cell::RefCell;
 use std::hint::black_box;
+
+#[allow(missing_docs, unsafe_code, clippy::all, clippy::undocumented_unsafe_blocks)]
+mod bindings {
+    wit_bindgen::generate!({ path: "../../../../sdk/wit", world: "transform-plugin" });
+}
 
 thread_local! {
     static MISDEED: RefCell<String> = const { RefCell::new(String::new()) };
@@ -57,6 +62,12 @@ impl Guest for Hostile {
                 state::put(0, b"k", b"v");
                 core::arch::wasm32::unreachable()
             }
+            "state storm" => loop {
+                drop(state::get(0, b"k"));
+            },
+            "metric storm" => loop {
+                metrics::count("storm", &[], 1);
+            },
             "log flood" => (0..10_000).for_each(|n| log::write(log::Level::Info, &format!("line {n}\nforged"))),
             _ => return Err(format!("no misdeed is called `{misdeed}`")),
         }
@@ -115,4 +126,4 @@ fn with_byte(mut batch: Vec<u8>, at: usize, value: u8) -> Vec<u8> {
     batch
 }
 
-pelton_sdk::guest::bindings::export_plugin!(Hostile with_types_in pelton_sdk::guest::bindings);
+bindings::export!(Hostile with_types_in bindings);

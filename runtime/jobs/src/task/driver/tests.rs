@@ -1,8 +1,9 @@
 use super::*;
-use crate::double::{CountingFactory, SharedCluster, at};
+use crate::double::{CountingFactory, Mirror, SharedCluster, TestPlugins, at};
 use crate::state::memory::MemoryStores;
 use crate::task::Target;
 use pelton_api::store::TaskId;
+use std::collections::BTreeMap;
 
 fn spec(stores: usize) -> TaskSpec {
     TaskSpec {
@@ -13,6 +14,7 @@ fn spec(stores: usize) -> TaskSpec {
         stores: (0..stores).map(|n| format!("store{n}")).collect(),
         changelogs: (0..stores).map(|n| at(&format!("log{n}"), 0)).collect(),
         output: Target { topic: "out".into(), partitions: 1 },
+        partitioned: true,
         dead_letter: Target { topic: "dead".into(), partitions: 1 },
         group: "g".into(),
         transactional_id: "t".into(),
@@ -45,6 +47,7 @@ impl World {
             cluster: Arc::new(self.shared.clone()),
             stores: Arc::new(self.stores.clone()),
             plugin: Arc::new(CountingFactory),
+            plugins: Arc::new(TestPlugins(BTreeMap::new())),
         };
         (stop, tokio::spawn(run(self.spec.clone(), around, self.report.clone(), stopped)))
     }
@@ -128,6 +131,63 @@ async fn a_step_without_stores_runs_too() {
     stop.send_replace(true);
     task.await.unwrap();
     assert_eq!(world.outputs(), ["1", "1"]);
+}
+
+#[tokio::test]
+async fn the_sinks_own_partitioner_places_the_records() {
+    let output = Target { topic: "mirrored".into(), partitions: 5 };
+    let world = World::new(TaskSpec { output, ..spec(0) });
+    world.shared.with(|c| c.make_topic("mirrored", 5));
+    let keys = ["a", "b", "c", "d"];
+    for key in keys {
+        world.shared.with(|c| c.produce(&at("in", 0), &[(Some(key), "view"), (Some(key), "view")], true));
+    }
+    world
+        .shared
+        .with(|c| c.produce(&at("in", 0), &[(Some("a"), "view"), (Some("x"), "view"), (Some("b"), "view")], true));
+    let (stop, task) = world.start();
+    world.caught_up().await;
+    stop.send_replace(true);
+    task.await.unwrap();
+    let mut placed = 0;
+    for partition in 0..5 {
+        for record in world.shared.with(|c| c.committed_records(&at("mirrored", partition))) {
+            assert_eq!(Mirror::place(record.key.as_ref().unwrap(), 5), partition, "{record:?}");
+            placed += 1;
+        }
+    }
+    assert_eq!(placed, 10);
+    let dead = world.shared.with(|c| c.committed_records(&at("dead", 0)));
+    assert_eq!(dead.len(), 1, "the record that the partitioner fails on costs no other");
+    let reason = dead[0].header("pelton.reason").unwrap();
+    assert!(reason.contains("in the partitioner of mirrored: there is no such place"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_partitioner_that_cannot_be_had_is_waited_for_and_no_other_takes_its_place() {
+    let output = Target { topic: "unplaced".into(), partitions: 1 };
+    let world = World::new(TaskSpec { output: output.clone(), ..spec(0) });
+    world.shared.with(|c| c.make_topic("unplaced", 1));
+    world.shared.with(|c| c.produce(&at("in", 0), &[(Some("a"), "view")], true));
+    let (stop, task) = world.start();
+    while world.report.lock().unwrap().phase != TaskPhase::Failed {
+        tokio::task::yield_now().await;
+    }
+    stop.send_replace(true);
+    task.await.unwrap();
+    assert!(
+        world.report.lock().unwrap().last_error.as_ref().unwrap().contains("the partitioner of pv cannot be loaded")
+    );
+    assert!(world.shared.with(|c| c.committed_records(&at("unplaced", 0))).is_empty());
+    // Between two steps only the hash of the key places records: nobody is asked.
+    let world = World::new(TaskSpec { output, partitioned: false, ..spec(0) });
+    world.shared.with(|c| c.make_topic("unplaced", 1));
+    world.shared.with(|c| c.produce(&at("in", 0), &[(Some("a"), "view")], true));
+    let (stop, task) = world.start();
+    world.caught_up().await;
+    stop.send_replace(true);
+    task.await.unwrap();
+    assert_eq!(world.shared.with(|c| c.committed_records(&at("unplaced", 0))).len(), 1);
 }
 
 #[tokio::test]

@@ -2,27 +2,28 @@
 //!
 //! A guest fault costs one call and nothing else: what the call wrote is dropped, the plugin gets a fresh
 //! instance, and the same records are given to it one by one. A record that fails alone goes to the dead
-//! letters with the fault as its reason.
+//! letters with the fault as its reason. A fault of the output topic's partitioner counts as one of the call.
 
 use super::super::chunk::{CallLimits, Chunk, split};
 use super::super::outbox::{Address, too_large};
-use super::super::{changelog, dead_letter};
+use super::super::{Target, changelog, dead_letter};
 use super::{
     DEAD_LETTER, Effect, FIRST_CHANGELOG, IDLE_ROUND_MS, IDLE_WAIT_MS, MAX_PENDING_OUTPUT_BYTES,
     MAX_PENDING_STATE_BYTES, Machine, OUTPUT, Phase, Piece, SEND_BYTES, TIMEOUTS, TaskError,
 };
-use crate::partitioner;
 use bytes::Bytes;
 use pelton_api::fault::Fault;
 use pelton_api::job::TaskPhase;
 use pelton_api::ports::{Partition, PortError, ReadBatches};
 use pelton_api::store::{Change, ChangelogStamp};
 use pelton_api::transform::{Processed, Rejection};
-use pelton_record::{BatchHeader, BatchView};
+use pelton_record::{BatchHeader, BatchView, keyed_murmur2};
 use std::collections::BTreeMap;
 
 /// Largest output of one guest call, in bytes.
 const MAX_OUTPUT_BYTES: usize = 64 << 20;
+/// A partitioner's answer for a record that may go to any partition.
+const ANYWHERE: i32 = -1;
 
 impl Machine {
     /// A (fresh) instance is there: the task runs, or goes on running.
@@ -121,6 +122,7 @@ impl Machine {
         &mut self,
         now_ms: u64,
         result: Result<Processed, Fault>,
+        places: Option<Result<Vec<i32>, Fault>>,
         pending_bytes: usize,
     ) -> Vec<Effect> {
         let Some(Piece::Records(chunk)) = self.run.queue.front().cloned() else {
@@ -132,12 +134,14 @@ impl Machine {
             let largest = self.run.outbox.largest(OUTPUT);
             let records_out = check_output(&processed.output, &self.spec.output.topic, largest)?;
             let rejected = check_rejections(&chunk.batch, &processed.rejected)?;
-            Ok((processed, records_out, rejected))
+            let output = &self.spec.output;
+            let places = places.map(|places| check_places(places, records_out, output)).transpose()?;
+            Ok((processed, records_out, rejected, places))
         });
         match checked {
-            Ok((processed, records_out, rejected)) => {
+            Ok((processed, records_out, rejected, places)) => {
                 self.run.pending_state_bytes = pending_bytes;
-                self.emit(&processed.output);
+                self.emit(&processed.output, places.as_deref());
                 self.reject(&chunk.batch, &rejected);
                 self.run.uncommitted.records_out += records_out;
                 self.finish_piece(now_ms, chunk.records as u64, chunk.next_offset);
@@ -190,16 +194,19 @@ impl Machine {
         self.run.positions[self.run.source] = end;
     }
 
-    fn emit(&mut self, output: &Bytes) {
+    /// Gathers what a call emitted, each record for the partition that `places` says, or the hash of its key.
+    fn emit(&mut self, output: &Bytes, places: Option<&[i32]>) {
         let Ok(view) = BatchView::parse(output) else { return };
         let Ok(records) = view.records() else { return };
         let partitions = self.spec.output.partitions;
-        let mut keyless = None;
-        for record in records.map_while(Result::ok) {
-            let partition = match record.key {
-                Some(key) => partitioner::keyed(key, partitions),
-                None => *keyless.get_or_insert_with(|| self.sticky.next_batch(partitions)),
+        let mut anywhere = None;
+        for (number, record) in records.map_while(Result::ok).enumerate() {
+            let place = match (places, record.key) {
+                (Some(places), _) => places.get(number).copied().filter(|place| *place != ANYWHERE),
+                (None, key) => key.map(|key| keyed_murmur2(key, partitions)),
             };
+            let partition =
+                place.unwrap_or_else(|| *anywhere.get_or_insert_with(|| self.sticky.next_batch(partitions)));
             let to = Address { topic: OUTPUT, partition };
             self.run.outbox.push_record(to, record.timestamp(view.header()), &record);
         }
@@ -353,6 +360,32 @@ fn check_output(output: &Bytes, topic: &str, largest: usize) -> Result<u64, Faul
         records += 1;
     }
     Ok(records)
+}
+
+/// The answer of the output topic's partitioner: a partition for each record, or that any will do.
+fn check_places(places: Result<Vec<i32>, Fault>, records: u64, output: &Target) -> Result<Vec<i32>, Fault> {
+    let places = places.map_err(|fault| of_partitioner(fault, &output.topic))?;
+    let wrong = places.iter().find(|place| !(ANYWHERE..output.partitions).contains(place));
+    let why = if let Some(wrong) = wrong {
+        format!("it chose partition {wrong}, and there are {}", output.partitions)
+    } else if places.len() as u64 != records {
+        format!("it placed {} of {records} records", places.len())
+    } else {
+        return Ok(places);
+    };
+    Err(of_partitioner(Fault::Malformed(why), &output.topic))
+}
+
+/// The fault of a partitioner, told apart from one of the step's own plugin.
+fn of_partitioner(fault: Fault, topic: &str) -> Fault {
+    let told = |text: String| format!("in the partitioner of {topic}: {text}");
+    match fault {
+        Fault::Refused(text) => Fault::Refused(told(text)),
+        Fault::Trap(text) => Fault::Trap(told(text)),
+        Fault::Limit { limit, detail } => Fault::Limit { limit, detail: told(detail) },
+        Fault::Malformed(text) => Fault::Malformed(told(text)),
+        Fault::Host(text) => Fault::Host(told(text)),
+    }
 }
 
 /// The rejections by offset delta, each of which must name a record of the input.

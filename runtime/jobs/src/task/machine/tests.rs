@@ -1,11 +1,15 @@
 use super::*;
-use crate::double::{Cluster, Counting, at};
+use crate::double::{Cluster, CountingFactory, Mirror, at};
 use crate::state::memory::MemoryStores;
 use crate::state::overlay::TaskState;
 use crate::task::Target;
+use pelton_api::partitioner::Partitioner;
 use pelton_api::store::{StoreFactory, TaskId};
-use pelton_api::transform::Transform;
+use pelton_api::transform::{Transform, TransformFactory};
+use pelton_record::BatchView;
+use std::sync::Arc;
 
+mod route;
 mod scripted;
 mod simulation;
 
@@ -19,6 +23,7 @@ pub(super) fn spec(sources: usize, stores: usize) -> TaskSpec {
         stores: (0..stores).map(store).collect(),
         changelogs: (0..stores).map(|n| at(&format!("log{n}"), 0)).collect(),
         output: Target { topic: "out".into(), partitions: 2 },
+        partitioned: true,
         dead_letter: Target { topic: "dead".into(), partitions: 1 },
         group: "pelton-pv-count".into(),
         transactional_id: "pelton-pv-count-0".into(),
@@ -43,7 +48,9 @@ pub(super) struct Process {
     stores: MemoryStores,
     epoch: u32,
     state: Option<Box<TaskState>>,
-    instance: Option<Counting>,
+    instance: Option<Box<dyn Transform>>,
+    /// Whether the output topic has a partitioner.
+    placed: bool,
     /// Effects that were not answered yet, and the event to be given to the machine.
     pub waiting: VecDeque<Effect>,
     pub event: Option<Event>,
@@ -62,6 +69,7 @@ impl Process {
             epoch: 0,
             state: None,
             instance: None,
+            placed: spec.output.topic == "mirrored",
             waiting: VecDeque::new(),
             event: Some(Event::Start),
             finished: false,
@@ -107,7 +115,10 @@ impl Process {
     }
 
     fn state(&mut self) -> &mut TaskState {
-        self.state.as_mut().expect("the stores are open")
+        // A step without stores has an empty state, which nobody opens.
+        assert!(self.state.is_some() || self.spec.stores.is_empty(), "the stores are open");
+        let open = || self.stores.open(&self.spec.id, &[]).expect("there is nothing to open");
+        self.state.get_or_insert_with(|| Box::new(TaskState::new(open(), Vec::new())))
     }
 
     fn perform(&mut self, effect: Effect, cluster: &mut Cluster, partly: bool) -> Result<Event, TaskError> {
@@ -154,7 +165,9 @@ impl Process {
             }
             Effect::NewInstance => {
                 asked("instance");
-                self.instance = Some(Counting::new(self.spec.stores.len()));
+                let counting: Arc<dyn TransformFactory> = Arc::new(CountingFactory);
+                let factory = crate::pass::transform(&self.spec.plugin).unwrap_or(counting);
+                self.instance = Some(factory.instantiate(&self.spec.config, &self.spec.stores)?);
                 Event::InstanceReady
             }
             Effect::ReadChangelog { store, from } => {
@@ -173,7 +186,8 @@ impl Process {
             }
             Effect::Process(batch) => {
                 asked("process");
-                let state = self.state.take().expect("the stores are open");
+                self.state();
+                let state = self.state.take().expect("there is a state");
                 let (state, result) = self.instance.as_mut().unwrap().process(&batch, state);
                 let state = state.into_any().downcast::<TaskState>().unwrap();
                 if let Some(damage) = state.damage().cloned() {
@@ -182,7 +196,11 @@ impl Process {
                 let result = state.call_fault().cloned().map_or(result, Err);
                 let pending_bytes = state.pending_bytes();
                 self.state = Some(state);
-                Event::Processed { result, pending_bytes }
+                let partitions = self.spec.output.partitions;
+                let well_formed = result.as_ref().ok().filter(|processed| BatchView::parse(&processed.output).is_ok());
+                let placed = well_formed.filter(|_| self.placed);
+                let places = placed.map(|processed| Mirror.partition(&processed.output, "mirrored", partitions));
+                Event::Processed { result, places, pending_bytes }
             }
             Effect::Send(batches) => {
                 asked("send");
