@@ -127,15 +127,20 @@ ROUNDS ?= 5
 MB ?= 1000
 BASELINE ?=
 
+.PHONY: bench-setup
+bench-setup: bootstrap ## Apache Kafka and Kafka Streams from Maven Central, for the benchmarks
+	@bench/kafka/setup.sh "$(CARGO_TARGET_DIR)/bench-kafka"
+
 .PHONY: bench-w9
-bench-w9: build ## What a stateless interceptor costs (ROUNDS=N MB=N, BASELINE=BINARY to compare an older one)
+bench-w9: build bench-setup ## What a stateless interceptor costs, beside Kafka Streams (ROUNDS=N MB=N BASELINE=BINARY)
 	@"$(PROFILE_DIR)/pelton-bench" w9 --pelton "$(PELTON_BIN)" --guests "$(PELTON_PLUGINS)" --rounds $(ROUNDS) --mb $(MB) \
-	  $(if $(BASELINE),--baseline "$(BASELINE)")
+	  --kafka "$(CARGO_TARGET_DIR)/bench-kafka" --results bench/RESULTS.md $(if $(BASELINE),--baseline "$(BASELINE)")
 
 .PHONY: bench-neighbours
 bench-neighbours: build ## What sixty hostile plugins cost their neighbours (ROUNDS=N)
 	@"$(PROFILE_DIR)/pelton-bench" neighbours --pelton "$(PELTON_BIN)" --guests "$(PELTON_PLUGINS)" \
-	  --hostile "$(PELTON_PLUGINS)/hostile-interceptor.wasm" --misdeeds bench/misdeeds.txt --rounds $(ROUNDS)
+	  --hostile "$(PELTON_PLUGINS)/hostile-interceptor.wasm" --misdeeds bench/misdeeds.txt --rounds $(ROUNDS) \
+	  --results bench/RESULTS.md
 
 # --- what the machine must have ---------------------------------------------------------------------------
 # Command or file that must exist : Debian package that brings it.

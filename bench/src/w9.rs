@@ -43,12 +43,12 @@ pub struct W9 {
     /// Measured bytes of values of one run, in MB.
     #[arg(long, default_value_t = 1000)]
     mb: u64,
-    /// What a JVM is given at least before it is measured, in MB; then as much again at most, until its cost falls no more.
-    #[arg(long, default_value_t = 3000)]
-    jvm_warmup_mb: u64,
-    /// Seconds over which that is spread at least.
+    /// For how many seconds a JVM is warmed up at least, and then until its cost falls no more.
     #[arg(long, default_value_t = 60)]
     jvm_warmup_s: u64,
+    /// What it is given in those seconds, in MB, if it is fast enough; twice as much at most.
+    #[arg(long, default_value_t = 3000)]
+    jvm_warmup_mb: u64,
     /// Sizes of values, in bytes.
     #[arg(long, value_delimiter = ',', default_value = "1000,100")]
     sizes: Vec<usize>,
@@ -66,7 +66,7 @@ pub struct W9 {
     results: Option<PathBuf>,
 }
 
-/// In how many parts the least warm-up of a JVM is given.
+/// In how many parts a JVM is given `--jvm-warmup-mb`.
 const WARM_UP_PARTS: u64 = 10;
 
 /// What a table says about how it was made.
@@ -102,11 +102,12 @@ impl W9 {
         let mut report = format!("On {}.\n", machine_name()?);
         if let Some(home) = &home {
             report.push_str(&format!(
-                "Apache Kafka and Kafka Streams {}, {}; every JVM was warmed up with {} MB over {} s at least.\n",
+                "Apache Kafka and Kafka Streams {}, {}; every JVM was warmed up for {} s at least, then until its cost fell \
+                 no more, with {} MB at most.\n",
                 home.version()?,
                 home.jvm_version()?,
-                self.jvm_warmup_mb,
-                self.jvm_warmup_s
+                self.jvm_warmup_s,
+                2 * self.jvm_warmup_mb
             ));
         }
         let mut kept = Vec::new();
@@ -201,7 +202,7 @@ impl W9 {
         let pace = Duration::from_secs(self.jvm_warmup_s) / WARM_UP_PARTS as u32;
         let mut costs = Vec::new();
         for part in 0..2 * WARM_UP_PARTS as u32 {
-            if part >= WARM_UP_PARTS as u32 && plateaued(&costs) {
+            if began.elapsed().as_secs() >= self.jvm_warmup_s && plateaued(&costs) {
                 break;
             }
             if part < WARM_UP_PARTS as u32 {

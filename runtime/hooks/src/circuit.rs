@@ -1,6 +1,6 @@
-//! One plugin of one topic as seen from outside: its breaker, its counters, its last fault, and who is told.
+//! One plugin of one topic as seen from outside: its breakers, its counters, its last fault, and who is told.
 
-use crate::breaker::{Admission, Breaker, BreakerSettings, Ended, Transition};
+use crate::breaker::{Admission, Breaker, BreakerSettings, BreakerState, Ended, Transition};
 use crate::library::{Event, Events};
 use crate::report::{Counters, FaultReport, LinkReport, count};
 use pelton_api::fault::Fault;
@@ -60,7 +60,8 @@ pub(crate) struct Circuit {
     pub(crate) digest: String,
     pub(crate) counters: Counters,
     settings: BreakerSettings,
-    breaker: Mutex<Breaker>,
+    /// One for each hook: what works at one of them says nothing of another.
+    breakers: [Mutex<Breaker>; Hook::ALL.len()],
     faults: Mutex<Faults>,
     events: Arc<dyn Events>,
     clock: Clock,
@@ -81,7 +82,7 @@ impl Circuit {
             digest,
             counters: Counters::default(),
             settings,
-            breaker: Mutex::new(Breaker::new(settings)),
+            breakers: Hook::ALL.map(|_| Mutex::new(Breaker::new(settings))),
             faults: Mutex::default(),
             events,
             clock,
@@ -90,7 +91,7 @@ impl Circuit {
 
     /// Whether to call the plugin now.
     pub(crate) fn admit(&self, hook: Hook) -> Admission {
-        let admission = self.lock_breaker().admit(self.clock.now_ms());
+        let admission = self.breaker(hook).admit(self.clock.now_ms());
         if admission == Admission::Open {
             count(&self.counters.of(hook).bypassed, 1);
         }
@@ -105,15 +106,15 @@ impl Circuit {
     }
 
     /// An admitted call ended well.
-    pub(crate) fn well(&self, admission: Admission) {
-        if self.end(admission, Ended::Well) == Some(Transition::Closed) {
+    pub(crate) fn well(&self, admission: Admission, hook: Hook) {
+        if self.end(admission, hook, Ended::Well) == Some(Transition::Closed) {
             self.events.event(Event::BreakerClosed { topic: self.topic.clone(), plugin: self.plugin.clone() });
         }
     }
 
     /// An admitted call failed over bytes that nobody could have read.
-    pub(crate) fn unreadable(&self, admission: Admission) {
-        self.end(admission, Ended::Neither);
+    pub(crate) fn unreadable(&self, admission: Admission, hook: Hook) {
+        self.end(admission, hook, Ended::Neither);
     }
 
     /// An admitted call failed.
@@ -131,7 +132,7 @@ impl Circuit {
                 unreported,
             });
         }
-        if let Some(Transition::Opened(faults)) = self.end(admission, Ended::Fault) {
+        if let Some(Transition::Opened(faults)) = self.end(admission, hook, Ended::Fault) {
             let (open, pause_ms) = (self.settings.open, self.settings.pause_ms);
             self.events.event(Event::BreakerOpened { topic, plugin, faults, open, pause_ms });
         }
@@ -141,15 +142,22 @@ impl Circuit {
         LinkReport {
             plugin: self.plugin.to_string(),
             digest: self.digest.clone(),
-            breaker: self.lock_breaker().state(),
+            breaker: self.worst(hooks),
             hooks: hooks.iter().map(|hook| self.counters.report(hook)).collect(),
             state_bytes: state_bytes as u64,
             last_fault: self.faults.lock().unwrap_or_else(PoisonError::into_inner).last.clone(),
         }
     }
 
-    fn end(&self, admission: Admission, ended: Ended) -> Option<Transition> {
-        self.lock_breaker().ended(admission, ended, self.clock.now_ms())
+    fn end(&self, admission: Admission, hook: Hook, ended: Ended) -> Option<Transition> {
+        self.breaker(hook).ended(admission, ended, self.clock.now_ms())
+    }
+
+    /// The state of the breaker that is furthest from closed.
+    fn worst(&self, hooks: HookSet) -> BreakerState {
+        let states: Vec<BreakerState> = hooks.iter().map(|hook| self.breaker(hook).state()).collect();
+        let worse = [BreakerState::Open, BreakerState::HalfOpen];
+        worse.into_iter().find(|state| states.contains(state)).unwrap_or(BreakerState::Closed)
     }
 
     /// Keeps the fault for the report. Gives how many were not told of, when it is time to tell again.
@@ -165,8 +173,8 @@ impl Circuit {
         Some(std::mem::take(&mut faults.unreported))
     }
 
-    fn lock_breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn breaker(&self, hook: Hook) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breakers[hook as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -65,14 +65,14 @@ impl Link {
         let until_settled = hook == Hook::OnSend && settle == Settle::WhenAppended;
         match self.attempt(call, partition, until_settled, judge) {
             Ok(done) => {
-                self.circuit.well(admission);
+                self.circuit.well(admission, hook);
                 Called::Done(done)
             }
             // A plugin may well stumble over a batch that is damaged. That is not its fault, and no client shall open
             // a circuit with damaged bytes.
             Err(trouble) => match (trouble, plain.and_then(|plain| form::well_formed(plain).err())) {
                 (Trouble::Given(error), _) | (Trouble::Fault(_), Some(error)) => {
-                    self.circuit.unreadable(admission);
+                    self.circuit.unreadable(admission, hook);
                     Called::Unreadable(error)
                 }
                 (Trouble::Fault(fault), None) => {

@@ -62,13 +62,13 @@ impl Verify {
         }
         match self.attempt(from, plain) {
             Ok(wrong) => {
-                self.circuit.well(admission);
+                self.circuit.well(admission, Hook::OnSend);
                 count(&self.circuit.counters.of(Hook::OnSend).rejected, wrong.len() as u64);
                 if wrong.is_empty() { Verified::Right } else { Verified::Wrong(self.named(from.partition, &wrong)) }
             }
             Err(fault) => {
                 if let Err(error) = form::well_formed(plain) {
-                    self.circuit.unreadable(admission);
+                    self.circuit.unreadable(admission, Hook::OnSend);
                     return Verified::Unreadable(error.to_string());
                 }
                 self.circuit.fault(admission, Hook::OnSend, &fault);

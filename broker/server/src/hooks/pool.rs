@@ -1,16 +1,17 @@
 //! The threads that wait for guests, so that those of the network and of the shards never do.
 //!
 //! Work stands in two queues. The *brisk* one has an elastic number of threads: one more is started when work has
-//! waited for [`PATIENCE`] while all are busy, and an idle one ends after a while. Work whose last call took long
-//! stands in the *slow* one, which has few threads of its own: so hostile plugins wait for each other, and not their
-//! neighbours for them. Every thread takes one piece of work and then the next of whoever has waited longest.
+//! waited for [`PATIENCE`] while all are busy, and an idle one ends after a while. Work that took long lately, or that
+//! has not shown yet that it is brisk, stands in the *slow* one, which has few threads of its own, of the lowest priority:
+//! so hostile plugins wait for each other, and not their neighbours for them. Every thread takes one piece of work and
+//! then the next of whoever has waited longest.
 //!
-//! Bounds: [`MAX_THREADS`] brisk threads and [`SLOW_THREADS`] slow ones. What waits is bounded where it enters: by the
+//! Bounds: [`MAX_THREADS`] brisk threads, and a slow one for two cores ([`slow_threads`]). What waits is bounded where it enters: by the
 //! budget of the lanes, and by the requests that are being answered.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -20,31 +21,54 @@ use tokio::sync::oneshot;
 const MIN_THREADS: usize = 2;
 /// Brisk threads at most.
 const MAX_THREADS: usize = 128;
-/// Threads for what is slow.
-const SLOW_THREADS: usize = 2;
 /// How long work waits before it gets a further thread.
 const PATIENCE: Duration = Duration::from_millis(3);
+/// Pieces of work that wait for each busy thread before an idle one is woken for them. To wake a thread costs more than
+/// most calls; what a busy one does not get to in [`PATIENCE`] goes to another.
+const FOLLOWS: usize = 4;
+/// How long the watch stays awake after the last piece of work.
+const WATCH: Duration = Duration::from_millis(200);
 /// How long a thread beyond [`MIN_THREADS`] is idle before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 /// A call that takes longer than this makes whoever made it slow.
 pub const BRISK: Duration = Duration::from_millis(50);
 /// How much nicer than the network's and the shards' threads those of guests are.
 const NICENESS: i32 = 5;
+/// The same for the slow ones: they get what nobody else wants.
+const SLOW_NICENESS: i32 = 19;
+/// Brisk calls in a row that make up for a slow one.
+const PENANCE: u32 = 16;
 
-/// Whether something was slow when it ran last.
-#[derive(Debug, Default)]
-pub struct Pace(AtomicBool);
+/// Whether something is slow: it was lately, or it has not run yet.
+#[derive(Debug)]
+pub struct Pace {
+    /// Brisk calls that it owes until it counts as brisk.
+    owed: AtomicU32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { owed: AtomicU32::new(1) }
+    }
+}
 
 impl Pace {
     /// Judges a call by how long it took and how long it may take.
     pub fn judge(&self, took: Duration, allowed: Duration) {
-        self.0.store(took > allowed, Ordering::Relaxed);
+        let owed = self.owed.load(Ordering::Relaxed);
+        // Calls at the same time may lose one of two judgements, which the next one makes good.
+        self.owed.store(if took > allowed { PENANCE } else { owed.saturating_sub(1) }, Ordering::Relaxed);
     }
 
-    /// Whether the last call was slow.
+    /// Whether it goes to the slow threads.
     pub fn is_slow(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.owed.load(Ordering::Relaxed) > 0
     }
+}
+
+/// Threads for what is slow: half of the cores, so that the other half is never taken.
+fn slow_threads() -> usize {
+    (std::thread::available_parallelism().map_or(1, std::num::NonZero::get) / 2).max(1)
 }
 
 /// A piece of work. It runs once each time that it is taken from a queue.
@@ -114,23 +138,22 @@ impl Pool {
             if queues.slow_idle > 0 {
                 self.shared.slow.notify_one();
             }
-            if queues.slow_idle < queues.slow.len() && queues.slow_threads < SLOW_THREADS {
+            if queues.slow_idle < queues.slow.len() && queues.slow_threads < slow_threads() {
                 self.start_thread(&mut queues, true);
             }
             return true;
         }
         queues.brisk.push_back((Instant::now(), work));
-        if queues.idle > 0 {
+        let busy = queues.threads - queues.idle;
+        if queues.idle > 0 && (busy == 0 || queues.brisk.len() > busy * FOLLOWS) {
             self.shared.brisk.notify_one();
         }
-        if queues.idle >= queues.brisk.len() {
-            return true;
-        }
-        if queues.threads < MIN_THREADS {
+        if queues.threads < MIN_THREADS && queues.idle < queues.brisk.len() {
             self.start_thread(&mut queues, false);
-        } else if !queues.watching {
+        }
+        if !queues.watching {
             self.start_watcher(&mut queues);
-        } else if queues.watcher_sleeps {
+        } else if queues.watcher_sleeps && (busy > 0 || queues.idle == 0) {
             self.shared.watch.notify_one();
         }
         true
@@ -195,24 +218,30 @@ impl Pool {
         queues.watching = builder.spawn(move || pool.watch()).is_ok();
     }
 
-    /// Starts a further thread whenever work has waited too long.
+    /// Wakes a further thread, or starts one, whenever work has waited too long.
     fn watch(&self) {
         let mut queues = self.shared.lock();
+        let mut active = Instant::now();
         while !queues.stopping {
-            let waited = queues.brisk.front().map(|(since, _)| since.elapsed());
-            queues = match waited {
-                Some(waited) if waited >= PATIENCE && queues.idle == 0 && queues.threads < MAX_THREADS => {
-                    self.start_thread(&mut queues, false);
-                    wait(&self.shared.watch, queues, PATIENCE).0
+            if let Some((since, _)) = queues.brisk.front() {
+                active = Instant::now();
+                if since.elapsed() >= PATIENCE {
+                    if queues.idle > 0 {
+                        self.shared.brisk.notify_one();
+                    } else if queues.threads < MAX_THREADS {
+                        self.start_thread(&mut queues, false);
+                    }
                 }
-                Some(_) => wait(&self.shared.watch, queues, PATIENCE).0,
-                None => {
-                    queues.watcher_sleeps = true;
-                    let mut woken = self.shared.watch.wait(queues).unwrap_or_else(PoisonError::into_inner);
-                    woken.watcher_sleeps = false;
-                    woken
-                }
-            };
+            }
+            // It stays awake for a while, for to wake it for each piece of work would cost as much as a guest thread.
+            if active.elapsed() < WATCH || queues.idle < queues.threads {
+                queues = wait(&self.shared.watch, queues, PATIENCE).0;
+            } else {
+                queues.watcher_sleeps = true;
+                queues = self.shared.watch.wait(queues).unwrap_or_else(PoisonError::into_inner);
+                queues.watcher_sleeps = false;
+                active = Instant::now();
+            }
         }
     }
 }
@@ -229,7 +258,7 @@ impl Shared {
     }
 
     fn run_brisk(&self) {
-        be_nice();
+        be_nice(NICENESS);
         let mut queues = self.lock();
         loop {
             if queues.stopping {
@@ -253,7 +282,7 @@ impl Shared {
     }
 
     fn run_slow(&self) {
-        be_nice();
+        be_nice(SLOW_NICENESS);
         let mut queues = self.lock();
         loop {
             if queues.stopping {
@@ -285,9 +314,9 @@ fn perform(work: Arc<dyn Work>) {
     }
 }
 
-fn be_nice() {
-    // On Linux this is the priority of the calling thread alone.
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+/// Makes the calling thread nicer than it was, by so much: on Linux the priority is the thread's own.
+fn be_nice(by: i32) {
+    if let Err(error) = rustix::process::nice(by) {
         tracing::debug!(%error, "a thread for plugins keeps its priority");
     }
 }
@@ -328,6 +357,7 @@ mod tests {
     async fn more_threads_come_when_all_are_busy_and_a_panic_costs_one_call() {
         let pool = Pool::new(Handle::current());
         let pace = Arc::new(Pace::default());
+        pace.judge(Duration::ZERO, BRISK);
         let (gate, entered) = mpsc::channel();
         let blocked: Vec<_> = (0..6).map(|_| pool.call(&pace, LONG, blocker(&gate))).collect();
         // All six are inside at once, though the pool keeps two threads.
@@ -350,23 +380,28 @@ mod tests {
         slow.judge(Duration::from_millis(51), BRISK);
         let (gate, entered) = mpsc::channel();
         let blocked: Vec<_> = (0..10).map(|_| pool.call(&slow, Duration::ZERO, blocker(&gate))).collect();
-        let first: Vec<_> = (0..SLOW_THREADS).map(|_| entered.recv_timeout(LONG).unwrap()).collect();
-        // The eight others stand in the queue, and neighbours pass them.
+        let first: Vec<_> = (0..slow_threads()).map(|_| entered.recv_timeout(LONG).unwrap()).collect();
+        // The others stand in the queue, and neighbours pass them.
         let brisk = Arc::new(Pace::default());
+        assert!(brisk.is_slow(), "it has not shown yet what it is");
+        brisk.judge(Duration::ZERO, BRISK);
         for _ in 0..20 {
             assert_eq!(pool.call(&brisk, LONG, || ()).await, Ok(()));
         }
-        assert!(entered.try_recv().is_err(), "a third slow call runs");
+        assert!(entered.try_recv().is_err(), "one slow call too many runs");
         drop(first);
-        for _ in 0..8 {
+        for _ in slow_threads()..10 {
             drop(entered.recv_timeout(LONG).unwrap());
         }
         for blocked in blocked {
             assert_eq!(blocked.await, Ok(()));
         }
         assert!(slow.is_slow());
-        assert_eq!(pool.call(&slow, LONG, || ()).await, Ok(()));
-        assert!(!slow.is_slow(), "one brisk call brings it back");
+        for _ in 0..PENANCE {
+            assert!(slow.is_slow(), "it has not made up for it yet");
+            assert_eq!(pool.call(&slow, LONG, || ()).await, Ok(()));
+        }
+        assert!(!slow.is_slow(), "brisk calls in a row bring it back");
         pool.stop();
     }
 }
