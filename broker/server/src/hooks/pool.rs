@@ -1,10 +1,10 @@
 //! The threads that wait for guests, so that those of the network and of the shards never do.
 //!
 //! Work stands in two queues. The *brisk* one has an elastic number of threads: one more is started when work has
-//! waited for [`PATIENCE`] while all are busy, and an idle one ends after a while. Work that took long lately, or that
-//! has not shown yet that it is brisk, stands in the *slow* one, which has few threads of its own, of the lowest priority:
-//! so hostile plugins wait for each other, and not their neighbours for them. Every thread takes one piece of work and
-//! then the next of whoever has waited longest.
+//! waited for [`PATIENCE`] while all are busy, and an idle one ends after a while. Work that took long lately
+//! stands in the *slow* one, which has few threads of its own, of the lowest priority: so hostile plugins wait for each
+//! other, and not their neighbours for them. Every thread takes one piece of work and then the next of whoever has waited
+//! longest.
 //!
 //! Bounds: [`MAX_THREADS`] brisk threads, and a slow one for two cores ([`slow_threads`]). What waits is bounded where it enters: by the
 //! budget of the lanes, and by the requests that are being answered.
@@ -39,17 +39,11 @@ const SLOW_NICENESS: i32 = 19;
 /// Brisk calls in a row that make up for a slow one.
 const PENANCE: u32 = 16;
 
-/// Whether something is slow: it was lately, or it has not run yet.
-#[derive(Debug)]
+/// Whether something was slow lately.
+#[derive(Debug, Default)]
 pub struct Pace {
     /// Brisk calls that it owes until it counts as brisk.
     owed: AtomicU32,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { owed: AtomicU32::new(1) }
-    }
 }
 
 impl Pace {
@@ -357,7 +351,6 @@ mod tests {
     async fn more_threads_come_when_all_are_busy_and_a_panic_costs_one_call() {
         let pool = Pool::new(Handle::current());
         let pace = Arc::new(Pace::default());
-        pace.judge(Duration::ZERO, BRISK);
         let (gate, entered) = mpsc::channel();
         let blocked: Vec<_> = (0..6).map(|_| pool.call(&pace, LONG, blocker(&gate))).collect();
         // All six are inside at once, though the pool keeps two threads.
@@ -383,8 +376,6 @@ mod tests {
         let first: Vec<_> = (0..slow_threads()).map(|_| entered.recv_timeout(LONG).unwrap()).collect();
         // The others stand in the queue, and neighbours pass them.
         let brisk = Arc::new(Pace::default());
-        assert!(brisk.is_slow(), "it has not shown yet what it is");
-        brisk.judge(Duration::ZERO, BRISK);
         for _ in 0..20 {
             assert_eq!(pool.call(&brisk, LONG, || ()).await, Ok(()));
         }
