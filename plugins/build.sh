@@ -27,9 +27,12 @@ if [ -z "$manifest" ]; then
     exit 1
 fi
 
+# The folders of the crates that the guest names by path; `sdk` counts for every guest.
+beside=$(sed -n "s|.*path = \"\([^\"]*\)\".*|$(dirname "$manifest")/\1|p" "$manifest")
+
 sources_digest() {
     {
-        find sdk "$(dirname "$manifest")" -type f ! -path '*/target/*' | LC_ALL=C sort | xargs sha256sum
+        find sdk "$(dirname "$manifest")" $beside -type f ! -path '*/target/*' | LC_ALL=C sort | xargs sha256sum
         sha256sum Cargo.toml Cargo.lock plugins/build.sh
     } | sha256sum | cut -d ' ' -f 1
 }

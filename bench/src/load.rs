@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// How long the queue of the producer may stay full: longer than `message.timeout.ms`, after which records fail.
+const QUEUE_FULL_AT_MOST: Duration = Duration::from_secs(150);
 /// Partitions of every topic.
 pub const PARTITIONS: i32 = 12;
 
@@ -182,24 +184,42 @@ impl Load {
         for _ in 0..bytes / self.shape.value_bytes as u64 {
             write_value(&mut value, self.next, self.shape.value_bytes);
             let partition = (self.next % PARTITIONS as u64) as i32;
-            loop {
-                let record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(&value);
-                match self.producer.send(record) {
-                    Ok(()) => break,
-                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                    Err((error, _)) => return Err(error.into()),
-                }
-            }
+            self.enqueue(BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(&value))?;
             self.tally.add(self.next);
             self.next += 1;
         }
         self.producer.flush(Duration::from_secs(300))?;
-        let failed = self.delivered.failed.load(Ordering::Relaxed);
+        self.none_failed()?;
         let delivered = self.delivered.records.load(Ordering::Relaxed);
-        ensure!(failed == 0, "{failed} records were not delivered");
         ensure!(delivered == self.tally.records, "{delivered} records of {} were delivered", self.tally.records);
+        Ok(())
+    }
+
+    /// Gives a record to the producer; waits while its queue is full.
+    fn enqueue(&self, mut record: BaseRecord<'_, (), [u8]>) -> Result<()> {
+        let mut full_since = None;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    self.none_failed()?;
+                    let full = full_since.get_or_insert_with(Instant::now).elapsed();
+                    ensure!(
+                        full < QUEUE_FULL_AT_MOST,
+                        "the queue was full for {} s; does the broker run?",
+                        full.as_secs()
+                    );
+                    record = back;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err((error, _)) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn none_failed(&self) -> Result<()> {
+        let failed = self.delivered.failed.load(Ordering::Relaxed);
+        ensure!(failed == 0, "{failed} records were not delivered");
         Ok(())
     }
 

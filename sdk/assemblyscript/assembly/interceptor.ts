@@ -5,7 +5,8 @@
 //   register(new MyInterceptor());
 
 import { Buffer, Reader, Slice } from "./bytes";
-import { beginCall, emitBatch, endCall } from "./host";
+import { UNKNOWN_CALL, answer, bytes, closeCall, openCall, request } from "./call";
+import { emitBatch } from "./host";
 import { Batch, HEADER_LEN, Record, Writer, pushRecord } from "./record";
 
 export { Buffer, Slice } from "./bytes";
@@ -211,11 +212,8 @@ export function emit(topic: string, writer: Writer): string | null {
 }
 
 let plugin: Interceptor = new Interceptor();
-const request: Reader = new Reader();
-const bytes: Slice = new Slice();
 const origin: Origin = new Origin();
 const out: Outcome = new Outcome();
-const answer: Buffer = new Buffer();
 
 /** Makes it the plugin of this module. */
 export function register(interceptor: Interceptor): void {
@@ -289,24 +287,13 @@ function dispatch(call: i32): string | null {
   } else if (call == 5) {
     return committed();
   } else {
-    return "the host made a call that this plugin does not know; build it anew with the newest SDK";
+    return UNKNOWN_CALL;
   }
   return null;
 }
 
 /** The plugin's export. */
 export function pelton_interceptor_0_1(call: i32, ptr: usize, len: i32): u64 {
-  beginCall();
-  request.open(ptr, len);
-  answer.reset();
-  answer.pushU8(0);
-  let error = dispatch(call);
-  if (error === null && request.bad) error = "the host's request is cut short; the plugin was built for another contract";
-  if (error !== null) {
-    answer.reset();
-    answer.pushU8(1);
-    answer.pushText(error);
-  }
-  endCall();
-  return (u64(answer.ptr) << 32) | u64(answer.len);
+  openCall(ptr, len);
+  return closeCall(dispatch(call));
 }

@@ -5,8 +5,8 @@
 //   export { pelton_alloc, pelton_partitioner_0_1 } from "./pelton/assembly/partitioner";
 //   register(new MyPartitioner());
 
-import { Buffer, Reader, Slice } from "./bytes";
-import { beginCall, endCall } from "./host";
+import { Slice } from "./bytes";
+import { UNKNOWN_CALL, answer, bytes, closeCall, openCall, request } from "./call";
 import { Batch, Record } from "./record";
 
 export { Buffer, Slice } from "./bytes";
@@ -49,11 +49,8 @@ export function murmur2(key: Slice): u32 {
 }
 
 let plugin: Partitioner = new Partitioner();
-const request: Reader = new Reader();
-const bytes: Slice = new Slice();
 const topic: Slice = new Slice();
 const batch: Batch = new Batch();
-const answer: Buffer = new Buffer();
 
 /** Makes it the plugin of this module. */
 export function register(partitioner: Partitioner): void {
@@ -81,24 +78,13 @@ function dispatch(call: i32): string | null {
   } else if (call == 2) {
     return partition();
   } else {
-    return "the host made a call that this plugin does not know; build it anew with the newest SDK";
+    return UNKNOWN_CALL;
   }
   return null;
 }
 
 /** The plugin's export. */
 export function pelton_partitioner_0_1(call: i32, ptr: usize, len: i32): u64 {
-  beginCall();
-  request.open(ptr, len);
-  answer.reset();
-  answer.pushU8(0);
-  let error = dispatch(call);
-  if (error === null && request.bad) error = "the host's request is cut short; the plugin was built for another contract";
-  if (error !== null) {
-    answer.reset();
-    answer.pushU8(1);
-    answer.pushText(error);
-  }
-  endCall();
-  return (u64(answer.ptr) << 32) | u64(answer.len);
+  openCall(ptr, len);
+  return closeCall(dispatch(call));
 }

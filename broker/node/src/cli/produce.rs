@@ -18,6 +18,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// How long the queue of the producer may stay full. It is longer than librdkafka's `message.timeout.ms`, so that a record
+/// that it has given up is what the user hears of.
+const QUEUE_FULL_AT_MOST: Duration = Duration::from_secs(330);
+
 /// Write lines to a topic, one record a line.
 ///
 /// The producer is idempotent: what it retries is not written twice. At the end it prints how many records and
@@ -234,7 +238,21 @@ impl Produce {
         let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(value);
         record.key = key;
         record.partition = partition;
-        send(producer, record).map_err(|e| connect::refused(&format!("line {line}"), &e))
+        let deliveries = producer.context();
+        let patient = |full: Duration| full < QUEUE_FULL_AT_MOST && deliveries.failure().is_none();
+        let taken = send(producer, record, patient).map_err(|e| connect::refused(&format!("line {line}"), &e))?;
+        if taken {
+            return Ok(());
+        }
+        match deliveries.failure() {
+            Some(reason) => bail!("{reason}"),
+            None => bail!(
+                "line {line}: the queue of records that wait to be written was full for {} s; see whether the broker \
+                 still answers; {} records were written",
+                QUEUE_FULL_AT_MOST.as_secs(),
+                deliveries.records.load(Ordering::Relaxed)
+            ),
+        }
     }
 
     fn split<'a>(&self, line: &'a [u8]) -> anyhow::Result<(Option<&'a [u8]>, &'a [u8])> {
@@ -264,19 +282,50 @@ impl Produce {
     }
 }
 
-/// Gives a record to the producer; waits while its queue is full.
+/// Gives a record to the producer. While its queue is full it waits for as long as `patient` says, which is told how long
+/// that has been; `false`: it was not waited any longer, and the record was not taken.
+///
+/// # Errors
+/// When the producer refuses the record.
 pub fn send<C: ProducerContext<DeliveryOpaque = ()> + 'static>(
     producer: &ThreadedProducer<C>,
     mut record: BaseRecord<'_, [u8], [u8]>,
-) -> Result<(), KafkaError> {
+    mut patient: impl FnMut(Duration) -> bool,
+) -> Result<bool, KafkaError> {
+    let mut full_since = None;
     loop {
         match producer.send(record) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(true),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                if !patient(full_since.get_or_insert_with(Instant::now).elapsed()) {
+                    return Ok(false);
+                }
                 record = back;
                 std::thread::sleep(Duration::from_millis(2));
             }
             Err((error, _)) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_is_waited_for_no_longer_than_one_may() {
+        // Nobody listens there, so nothing ever leaves the queue.
+        let mut config = connect::unchecked("127.0.0.1:1");
+        config.set("queue.buffering.max.messages", "1").set("message.timeout.ms", "0");
+        let producer: ThreadedProducer<Deliveries> = config.create_with_context(Deliveries::default()).unwrap();
+        let record = || BaseRecord::<[u8], [u8]>::to("topic").payload(b"value".as_slice());
+        assert!(send(&producer, record(), |_| false).unwrap(), "there is room for one");
+        let mut asked = Vec::new();
+        let taken = send(&producer, record(), |waited| {
+            asked.push(waited);
+            asked.len() < 3
+        });
+        assert!(!taken.unwrap());
+        assert!(asked.len() == 3 && asked.is_sorted(), "{asked:?}");
     }
 }

@@ -6,11 +6,8 @@
 //! Left out: the configs of brokers, which are set where a broker is started, and of loggers, clients and groups.
 
 use super::Scope;
-use super::incremental_alter_configs::{Named, each_once, named};
-use crate::protocol::error_code::{NONE, Operation, code};
-use crate::protocol::text;
-use crate::topic_configs;
-use kafka_protocol::messages::alter_configs_request::AlterConfigsResource;
+use super::config_alteration::{Alteration, Altered, Resource, alter_each};
+use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 use pelton_core::refusal::Refusal;
@@ -18,28 +15,19 @@ use std::collections::BTreeMap;
 
 /// Replaces the configs of each resource, or only checks that it could.
 pub async fn handle(scope: Scope, request: AlterConfigsRequest) -> Option<AlterConfigsResponse> {
-    let once = each_once(request.resources.iter().map(|r| (r.resource_type, r.resource_name.as_str())));
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for (resource, once) in request.resources.into_iter().zip(once) {
-        let altered = match once {
-            Ok(()) => alter(&scope, &resource, request.validate_only).await,
-            Err(refusal) => Err(refusal),
-        };
-        responses.push(
-            AlterConfigsResourceResponse::default()
-                .with_resource_type(resource.resource_type)
-                .with_resource_name(resource.resource_name)
-                .with_error_code(altered.as_ref().err().map_or(NONE, |refusal| code(Operation::Admin, refusal)))
-                .with_error_message(altered.err().map(|refusal| text::wire(&refusal.to_string()))),
-        );
-    }
-    Some(AlterConfigsResponse::default().with_responses(responses))
+    let resources = request.resources.into_iter().map(resource).collect();
+    let altered = alter_each(&scope, resources, replacement, request.validate_only).await;
+    Some(AlterConfigsResponse::default().with_responses(altered.into_iter().map(response).collect()))
 }
 
-async fn alter(scope: &Scope, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refusal> {
-    let Named { topic, by } = named(scope, resource.resource_type, &resource.resource_name)?;
+fn resource(asked: AlterConfigsResource) -> Resource<AlterableConfig> {
+    let AlterConfigsResource { resource_type, resource_name, configs, .. } = asked;
+    Resource { resource_type, resource_name, configs }
+}
+
+fn replacement(asked: &[AlterableConfig]) -> Result<Alteration, Refusal> {
     let mut configs = BTreeMap::new();
-    for config in &resource.configs {
+    for config in asked {
         let name = config.name.as_str();
         let Some(value) = &config.value else {
             return Err(Refusal::InvalidRequest(format!("{name} has no value; leave it out to unset it")));
@@ -48,5 +36,13 @@ async fn alter(scope: &Scope, resource: &AlterConfigsResource, validate_only: bo
             return Err(Refusal::InvalidRequest(format!("{name} is set more than once")));
         }
     }
-    topic_configs::replace(&scope.server, &topic, configs, &by, validate_only).await
+    Ok(Alteration::Replace(configs))
+}
+
+fn response(altered: Altered) -> AlterConfigsResourceResponse {
+    AlterConfigsResourceResponse::default()
+        .with_resource_type(altered.resource_type)
+        .with_resource_name(altered.resource_name)
+        .with_error_code(altered.error_code)
+        .with_error_message(altered.error_message)
 }

@@ -7,61 +7,47 @@
 //! Left out: v5 (implicit enlisting, with `transaction.version` 2) and v6 (topic ids).
 
 use super::Scope;
-use super::scope::{partition_of, resolve, unexpected};
+use super::offsets_to_commit::{Asked, OffsetsToCommit, commit};
 use crate::hooks::commit::Committed;
-use crate::protocol::error_code::{NONE, Operation, code};
 use crate::protocol::text;
 use kafka_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
-use pelton_core::event::{CommitOffset, GroupReply, GroupRequest, OffsetCommit, TransactionalOffsetCommit};
-use pelton_core::model::{LeaderEpoch, ProducerEpoch, ProducerId};
+use pelton_core::event::{CommitOffset, GroupRequest, OffsetCommit, TransactionalOffsetCommit};
+use pelton_core::model::{ProducerEpoch, ProducerId};
 use pelton_core::refusal::Refusal;
-use uuid::Uuid;
 
 /// Commits what can be committed, pending the transaction.
 pub async fn handle(scope: Scope, request: TxnOffsetCommitRequest) -> Option<TxnOffsetCommitResponse> {
-    let operation = Operation::Group;
     let image = scope.image();
-    let mut offsets = Vec::new();
-    let mut checked = Vec::with_capacity(request.topics.len());
+    let mut checked = OffsetsToCommit::default();
     for topic in &request.topics {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for asked in &topic.partitions {
-            let target = resolve(&image, false, &topic.name, Uuid::nil())
-                .and_then(|(name, described)| partition_of(name, described, asked.partition_index));
-            partitions.push((asked.partition_index, target.as_ref().err().map(|refusal| code(operation, refusal))));
-            if let Ok(partition) = target {
-                offsets.push(CommitOffset {
-                    partition,
-                    offset: asked.committed_offset,
-                    leader_epoch: (asked.committed_leader_epoch >= 0)
-                        .then_some(LeaderEpoch(asked.committed_leader_epoch)),
-                    metadata: asked.committed_metadata.as_ref().map_or("", |m| m.as_str()).into(),
-                });
-            }
-        }
-        checked.push((topic.name.clone(), partitions));
+        let asked = topic.partitions.iter().map(|asked| Asked {
+            partition: asked.partition_index,
+            offset: asked.committed_offset,
+            leader_epoch: asked.committed_leader_epoch,
+            metadata: asked.committed_metadata.as_ref(),
+        });
+        checked.add(&image, &topic.name, asked);
     }
-    let whole = if offsets.is_empty() {
-        NONE
-    } else {
-        commit(&scope, &request, offsets).await.map_or_else(|refusal| code(operation, &refusal), |()| NONE)
-    };
-    let topics = checked.into_iter().map(|(name, partitions)| {
-        let partitions = partitions.into_iter().map(|(index, error): (i32, Option<i16>)| {
-            TxnOffsetCommitResponsePartition::default()
-                .with_partition_index(index)
-                .with_error_code(error.unwrap_or(whole))
+    let offsets = std::mem::take(&mut checked.offsets);
+    let committed = if offsets.is_empty() { Ok(()) } else { commit_all(&scope, &request, offsets).await };
+    let topics = checked.error_codes(committed).into_iter().map(|(name, partitions)| {
+        let partitions = partitions.into_iter().map(|(index, error)| {
+            TxnOffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(error)
         });
         TxnOffsetCommitResponseTopic::default().with_name(name).with_partitions(partitions.collect())
     });
     Some(TxnOffsetCommitResponse::default().with_topics(topics.collect()))
 }
 
-async fn commit(scope: &Scope, request: &TxnOffsetCommitRequest, offsets: Vec<CommitOffset>) -> Result<(), Refusal> {
-    let commit = TransactionalOffsetCommit {
+async fn commit_all(
+    scope: &Scope,
+    request: &TxnOffsetCommitRequest,
+    offsets: Vec<CommitOffset>,
+) -> Result<(), Refusal> {
+    let commits = TransactionalOffsetCommit {
         producer_id: ProducerId(request.producer_id.0),
         producer_epoch: ProducerEpoch(request.producer_epoch),
         transactional_id: request.transactional_id.0.as_str().into(),
@@ -74,13 +60,10 @@ async fn commit(scope: &Scope, request: &TxnOffsetCommitRequest, offsets: Vec<Co
         },
     };
     let seen = Committed {
-        group: commit.commit.group.clone(),
-        member: commit.transactional_id.clone(),
+        group: commits.commit.group.clone(),
+        member: commits.transactional_id.clone(),
         transactional: true,
-        offsets: scope.committing(&commit.commit.offsets),
+        offsets: scope.committing(&commits.commit.offsets),
     };
-    match scope.ask_group(&request.group_id.0, GroupRequest::CommitInTransaction(commit)).await? {
-        GroupReply::Done => scope.server.hooks.committed(|| scope.client(), seen).await,
-        other => Err(unexpected(&other)),
-    }
+    commit(scope, GroupRequest::CommitInTransaction(commits), seen).await
 }

@@ -7,8 +7,10 @@ const ROOM: &str = "broker/server/src/handlers/";
 
 /// Files that serve no key of their own, each with what it is.
 const PARTS: &[(&str, &str)] = &[
+    ("config_alteration", "what AlterConfigs and IncrementalAlterConfigs do alike"),
     ("fetch_plan", "one pass over the partitions of a fetch"),
     ("mod", "the table"),
+    ("offsets_to_commit", "what OffsetCommit and TxnOffsetCommit do alike"),
     ("produce_refused", "the versions of Produce that are listed and never served"),
     ("scope", "what every handler may see and do"),
 ];

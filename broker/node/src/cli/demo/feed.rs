@@ -70,7 +70,13 @@ fn feed(producer: &ThreadedProducer<Deliveries>, topic: &str, input: &Input, sta
             std::thread::sleep(Duration::from_millis(1));
         }
         let record = BaseRecord::<[u8], [u8]>::to(topic).payload(line);
-        send(producer, record).with_context(|| format!("feeding line {}", sent + 1))?;
+        // Without a bound of time, as records have no timeout: the broker is gone for a while and comes back. What ends the
+        // wait is the end of the demo, by Ctrl-C too, and a record that was refused.
+        let taken = send(producer, record, |_| matches!(look(), Ok(true)));
+        if !taken.with_context(|| format!("feeding line {}", sent + 1))? {
+            look()?;
+            return Ok(());
+        }
         sent += 1;
         state.sent.store(sent, Ordering::Release);
         if sent.is_multiple_of(64) && !look()? {

@@ -6,6 +6,7 @@ use bindings::exports::pelton::plugin::interceptor::{
     Acknowledgement, Change, Commit, Guest, Hooks, Origin, Outcome, Parts, Rejection, Reuse, Wants,
 };
 use bindings::pelton::plugin::{clock, emit, log, metrics, random, state};
+use pelton_misdeeds::{aliased_texts, endless, memory_bomb, stack_bomb, with_bytes};
 use std::cell::RefCell;
 use std::hint::black_box;
 
@@ -74,7 +75,7 @@ fn act(misdeed: &str, batch: &[u8]) -> Result<Outcome, String> {
         "memory bomb" => memory_bomb(),
         "trap" => core::arch::wasm32::unreachable(),
         "panic" => panic!("a panic\nof its own"),
-        "stack bomb" => drop(black_box(recursion(1))),
+        "stack bomb" => stack_bomb(),
         "drop one" => return Ok(change(Change::Drop(vec![1]))),
         "replace with itself" => return Ok(change(Change::Replace(batch.to_vec()))),
         "replace with nothing" => return Ok(change(Change::Replace(Vec::new()))),
@@ -171,41 +172,10 @@ fn rejected(deltas: impl IntoIterator<Item = i32>) -> Outcome {
     Outcome { change: Change::None, rejected: deltas.into_iter().map(rejection).collect() }
 }
 
-/// Three rejections of 20 MB each that share one string: little for the guest, 60 MB for a host that copies.
+/// Three rejections of 20 MB each that share one string.
 fn aliased_rejections() -> Outcome {
-    let shared = Box::leak(vec![b'a'; 20 << 20].into_boxed_slice());
-    let reason = || {
-        // SAFETY: not sound, on purpose: three strings own one allocation. The module's memory is its own, and
-        // the host drops the instance after this call.
-        unsafe { String::from_raw_parts(shared.as_ptr().cast_mut(), shared.len(), shared.len()) }
-    };
-    let rejected = (0..3).map(|offset_delta| Rejection { offset_delta, reason: reason() }).collect();
-    Outcome { change: Change::None, rejected }
-}
-
-fn endless() {
-    let mut n = 0_u64;
-    while black_box(n) != u64::MAX {
-        n = black_box(n).wrapping_add(2);
-    }
-}
-
-fn memory_bomb() {
-    let mut kept = Vec::new();
-    loop {
-        kept.push(black_box(vec![1_u8; 1 << 20]));
-    }
-}
-
-/// Recursion without end that keeps nothing in memory, so it is the call stack that runs out.
-fn recursion(depth: u64) -> u64 {
-    if black_box(depth) == u64::MAX { depth } else { recursion(depth + 1).wrapping_mul(depth | 1) }
-}
-
-fn with_bytes(batch: &[u8], at: usize, values: &[u8]) -> Vec<u8> {
-    let mut batch = batch.to_vec();
-    batch[at..at + values.len()].copy_from_slice(values);
-    batch
+    let rejection = |(offset_delta, reason)| Rejection { offset_delta, reason };
+    Outcome { change: Change::None, rejected: (0..).zip(aliased_texts()).map(rejection).collect() }
 }
 
 /// A batch of empty records at these offset deltas, which must be from 0 to 63.

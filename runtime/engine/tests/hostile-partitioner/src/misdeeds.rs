@@ -4,8 +4,8 @@
 
 use bindings::exports::pelton::plugin::partitioner::{Guest, Parts};
 use bindings::pelton::plugin::{log, metrics};
+use pelton_misdeeds::{endless, memory_bomb, stack_bomb};
 use std::cell::RefCell;
-use std::hint::black_box;
 
 #[allow(missing_docs, unsafe_code, clippy::all, clippy::undocumented_unsafe_blocks)]
 mod bindings {
@@ -44,7 +44,7 @@ impl Guest for Hostile {
             "loop" => endless(),
             "trap" => core::arch::wasm32::unreachable(),
             "panic" => panic!("a panic\nof its own"),
-            "stack bomb" => drop(black_box(recursion(1))),
+            "stack bomb" => stack_bomb(),
             "memory bomb" => memory_bomb(),
             "out of range" => return Ok(vec![partitions; count]),
             "negative" => return Ok(vec![-2; count]),
@@ -62,25 +62,6 @@ impl Guest for Hostile {
         }
         Ok(vec![partitions - 1; count])
     }
-}
-
-fn endless() {
-    let mut n = 0_u64;
-    while black_box(n) != u64::MAX {
-        n = black_box(n).wrapping_add(2);
-    }
-}
-
-fn memory_bomb() {
-    let mut kept = Vec::new();
-    loop {
-        kept.push(black_box(vec![1_u8; 1 << 20]));
-    }
-}
-
-/// Recursion without end that keeps nothing in memory, so it is the call stack that runs out.
-fn recursion(depth: u64) -> u64 {
-    if black_box(depth) == u64::MAX { depth } else { recursion(depth + 1).wrapping_mul(depth | 1) }
 }
 
 bindings::export!(Hostile with_types_in bindings);

@@ -4,8 +4,8 @@
 
 use bindings::exports::pelton::plugin::transform::{Guest, Processed, Rejection};
 use bindings::pelton::plugin::{log, metrics, state};
+use pelton_misdeeds::{aliased_texts, endless, memory_bomb, stack_bomb, with_bytes};
 use std::cell::RefCell;
-use std::hint::black_box;
 
 #[allow(missing_docs, unsafe_code, clippy::all, clippy::undocumented_unsafe_blocks)]
 mod bindings {
@@ -39,14 +39,14 @@ impl Guest for Hostile {
             "memory" => memory_bomb(),
             "trap" => core::arch::wasm32::unreachable(),
             "panic" => panic!("a panic\nof its own"),
-            "recursion" => drop(black_box(recursion(1))),
+            "recursion" => stack_bomb(),
             "huge output" => return output(vec![0; 20 << 20]),
             "no batch" => return output(vec![7; 100]),
             "cut batch" => return output(batch[..batch.len() - 1].to_vec()),
             "trailing bytes" => return output([&batch[..], b"x"].concat()),
-            "wrong count" => return output(with_byte(batch, 60, 1)),
-            "control batch" => return output(with_byte(batch, 22, 0x20)),
-            "compressed batch" => return output(with_byte(batch, 22, 4)),
+            "wrong count" => return output(with_bytes(&batch, 60, &[1])),
+            "control batch" => return output(with_bytes(&batch, 22, &[0x20])),
+            "compressed batch" => return output(with_bytes(&batch, 22, &[4])),
             "too many rejections" => return rejected(0..1_000),
             "foreign rejection" => return rejected(1_000_000..1_000_001),
             "negative rejection" => return rejected(-1..0),
@@ -84,46 +84,16 @@ fn rejected(deltas: impl IntoIterator<Item = i32>) -> Result<Processed, String> 
     Ok(Processed { output: Vec::new(), rejected: deltas.into_iter().map(rejection).collect() })
 }
 
-/// Three rejections of 20 MB each that share one string: little for the guest, 60 MB for a host that copies.
+/// Three rejections of 20 MB each that share one string.
 fn aliased_rejections() -> Processed {
-    let shared = Box::leak(vec![b'a'; 20 << 20].into_boxed_slice());
-    let reason = || {
-        // SAFETY: not sound, on purpose: three strings own one allocation. The module's memory is its own, and
-        // the host drops the instance after this call.
-        unsafe { String::from_raw_parts(shared.as_ptr().cast_mut(), shared.len(), shared.len()) }
-    };
-    let rejected = (0..3).map(|offset_delta| Rejection { offset_delta, reason: reason() }).collect();
-    Processed { output: Vec::new(), rejected }
-}
-
-fn endless() {
-    let mut n = 0_u64;
-    while black_box(n) != u64::MAX {
-        n = black_box(n).wrapping_add(2);
-    }
-}
-
-fn memory_bomb() {
-    let mut kept = Vec::new();
-    loop {
-        kept.push(black_box(vec![1_u8; 1 << 20]));
-    }
-}
-
-/// Recursion without end that keeps nothing in memory, so it is the call stack that runs out.
-fn recursion(depth: u64) -> u64 {
-    if black_box(depth) == u64::MAX { depth } else { recursion(depth + 1).wrapping_mul(depth | 1) }
+    let rejection = |(offset_delta, reason)| Rejection { offset_delta, reason };
+    Processed { output: Vec::new(), rejected: (0..).zip(aliased_texts()).map(rejection).collect() }
 }
 
 fn write_bomb() {
     for n in 0_u64.. {
         state::put(0, &n.to_le_bytes(), &[0; 1 << 10]);
     }
-}
-
-fn with_byte(mut batch: Vec<u8>, at: usize, value: u8) -> Vec<u8> {
-    batch[at] = value;
-    batch
 }
 
 bindings::export!(Hostile with_types_in bindings);
