@@ -17,6 +17,9 @@ pub enum Fault {
         /// What was allowed and what was asked.
         detail: String,
     },
+    /// The guest was not ready in the time that the caller could wait. Not the guest's fault: it may take longer elsewhere.
+    #[error("the plugin was not ready within {0:?}")]
+    Late(std::time::Duration),
     /// The guest's answer is no well-formed record batch or state request.
     #[error("the plugin answered with malformed bytes: {0}")]
     Malformed(String),

@@ -10,6 +10,7 @@ use crate::interceptor::HookSet;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Topic configs under which plugins are attached begin with this.
 pub const CONFIG_PREFIX: &str = "pelton.";
@@ -135,6 +136,14 @@ pub trait TopicHooks: Send + Sync {
 
     /// A producer's batch, as it came: whole, of a checked CRC, possibly compressed.
     fn on_send(&self, from: &Origin, batch: &Bytes) -> Sent;
+
+    /// The same on a thread that others wait for, so for no longer than `at_most`. `None`: the guests did not get ready in
+    /// that time, or cannot be called so; nothing of the call is kept, and [`TopicHooks::on_send`] must follow elsewhere. What a
+    /// guest has logged or counted until then stays logged and counted.
+    fn on_send_within(&self, at_most: Duration, from: &Origin, batch: &Bytes) -> Option<Sent> {
+        let _ = (at_most, from, batch);
+        None
+    }
 
     /// What became of the batch of the last [`TopicHooks::on_send`] of this partition, where [`TopicHooks::one_by_one`]: keeps or
     /// discards what it put into the state.

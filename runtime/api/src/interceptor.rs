@@ -8,6 +8,7 @@ use crate::hooks::{Acknowledgement, Commit, Emission, Origin};
 use crate::transform::{Rejection, StateAccess};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A set of hooks. Bits as in `sdk/wit/FLAT.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -195,6 +196,12 @@ pub trait InterceptorFactory: Send + Sync {
 /// One instance, used by one call at a time. After a fault it must be dropped.
 pub trait Interceptor: Send {
     /// Runs the guest, synchronously, on the caller's thread. The state is lent for the call and comes back whatever
-    /// happens; what a failed call put into it must be discarded by the caller.
-    fn call(&mut self, call: Call<'_>, state: Box<dyn StateAccess>) -> (Box<dyn StateAccess>, Result<Answered, Fault>);
+    /// happens; what a failed call put into it must be discarded by the caller. A guest that is not ready within `at_most`
+    /// ends with [`Fault::Late`]; without it, the engine's own limits hold alone.
+    fn call(
+        &mut self,
+        call: Call<'_>,
+        state: Box<dyn StateAccess>,
+        at_most: Option<Duration>,
+    ) -> (Box<dyn StateAccess>, Result<Answered, Fault>);
 }

@@ -13,6 +13,7 @@
 
 mod adapter;
 mod cache;
+mod clock;
 mod compile;
 mod compiler;
 mod engine;

@@ -9,7 +9,7 @@ use crate::chain::{Chain, Passed, Stopped};
 use crate::circuit::Clock;
 use crate::dead_letter::{self, Circumstances};
 use crate::form::{self, Deltas};
-use crate::link::Settle;
+use crate::link::{Settle, Terms};
 use crate::policy::OnError;
 use crate::report::{TopicReport, count};
 use crate::shadow::{Outcome, Shadow};
@@ -17,9 +17,10 @@ use crate::verify::{Verified, Verify};
 use bytes::Bytes;
 use pelton_api::hooks::{Acknowledgement, Commit, Consumed, Emission, Origin, Sent, TopicHooks};
 use pelton_api::interceptor::{Hook, HookSet, Reuse};
-use pelton_record::{BatchHeader, BatchView};
+use pelton_record::{BatchHeader, BatchView, Codec};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// For whom a result of on-consume holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl Attached {
 
     /// Sends a plain batch through the live chain and shows it to the shadow.
     fn pass(&self, hook: Hook, origin: &Origin, plain: &Bytes) -> Outcome {
-        let outcome = self.chain.pass(hook, origin, plain, Settle::WhenAppended);
+        let outcome = self.chain.pass(hook, origin, plain, Terms::patient(Settle::WhenAppended));
         if let Some(shadow) = &self.shadow {
             shadow.batch(hook, origin, plain, &outcome);
         }
@@ -145,6 +146,25 @@ impl Attached {
         })
     }
 
+    /// What is said to the producer of a batch that went to the chain; `None`: its call was cut short.
+    fn sent_as(&self, from: &Origin, came: &BatchHeader, plain: &Bytes, outcome: Outcome) -> Option<Sent> {
+        let sent = match outcome {
+            Ok(Passed { changed: None, emitted, .. }) => return Some(Sent::Pass { changed: None, emitted }),
+            Ok(Passed { changed: Some(changed), emitted, .. }) => match form::seal(came, changed) {
+                Ok(changed) => return Some(Sent::Pass { changed: Some(changed), emitted }),
+                Err(message) => Some(Sent::Refuse { message, records: Vec::new() }),
+            },
+            Err(Stopped::Refused { message, records }) => {
+                Some(Sent::Refuse { message, records: by_index(plain, records) })
+            }
+            Err(Stopped::Unavailable(message)) => Some(Sent::Unavailable { message }),
+            Err(Stopped::Unreadable(error)) => Some(refuse_unreadable(&error)),
+            Err(Stopped::Late) => None,
+        };
+        self.settled(from.partition, false);
+        sent
+    }
+
     fn settled(&self, partition: i32, appended: bool) {
         self.chain.settle(partition, appended);
         if let Some(shadow) = &self.shadow {
@@ -170,6 +190,7 @@ impl Attached {
             Ok(passed) => passed,
             Err(Stopped::Unreadable(error)) => return self.deliver_unreadable(to, header, batch, &error),
             Err(Stopped::Unavailable(message)) => return Err(message),
+            Err(Stopped::Late) => return Err("the plugins were not ready in time; fetch again".to_owned()),
             Err(Stopped::Refused { message, records }) => {
                 return Err(match records.first() {
                     Some((delta, reason)) => {
@@ -261,18 +282,22 @@ impl TopicHooks for Attached {
         if let Some(sent) = self.verified(from, &came, &plain) {
             return sent;
         }
-        let sent = match self.pass(Hook::OnSend, from, &plain) {
-            Ok(Passed { changed: None, emitted, .. }) => return Sent::Pass { changed: None, emitted },
-            Ok(Passed { changed: Some(changed), emitted, .. }) => match form::seal(&came, changed) {
-                Ok(changed) => return Sent::Pass { changed: Some(changed), emitted },
-                Err(message) => Sent::Refuse { message, records: Vec::new() },
-            },
-            Err(Stopped::Refused { message, records }) => Sent::Refuse { message, records: by_index(&plain, records) },
-            Err(Stopped::Unavailable(message)) => Sent::Unavailable { message },
-            Err(Stopped::Unreadable(error)) => refuse_unreadable(&error),
-        };
-        self.settled(from.partition, false);
-        sent
+        let outcome = self.pass(Hook::OnSend, from, &plain);
+        self.sent_as(from, &came, &plain, outcome).unwrap_or_else(|| Sent::Unavailable {
+            message: "the plugins were not ready in time; send again".to_owned(),
+        })
+    }
+
+    fn on_send_within(&self, at_most: Duration, from: &Origin, batch: &Bytes) -> Option<Sent> {
+        let came = BatchHeader::parse(batch).ok()?;
+        // What is unpacked, verified or shown to a shadow takes longer than anybody's moment, or would happen twice.
+        if !matches!(came.attributes.codec(), Ok(Codec::None)) || self.verify.is_some() || self.shadow.is_some() {
+            return None;
+        }
+        let plain = form::plain(batch, self.decompressed_bytes).ok()?;
+        let terms = Terms { settle: Settle::WhenAppended, at_most: Some(at_most) };
+        let outcome = self.chain.pass(Hook::OnSend, from, &plain, terms);
+        self.sent_as(from, &came, &plain, outcome)
     }
 
     fn sent(&self, partition: i32, appended: bool) {

@@ -10,7 +10,7 @@
 use crate::circuit::shortened;
 use crate::dead_letter::{self, Circumstances};
 use crate::form::{self, Trouble};
-use crate::link::{Called, Link, Settle};
+use crate::link::{Called, Link, Settle, Terms};
 use crate::policy::{self, OnError, Verdict};
 use bytes::Bytes;
 use pelton_api::fault::Fault;
@@ -64,6 +64,8 @@ pub(crate) enum Stopped {
     Unavailable(String),
     /// It cannot be read by anybody.
     Unreadable(String),
+    /// Not ready in the time that the caller had. Nothing of the walk is to be kept.
+    Late,
 }
 
 /// What a link's answer comes to.
@@ -79,14 +81,14 @@ impl Chain {
     }
 
     /// Sends a plain batch through the links that want `hook`: on-send or on-consume.
-    pub(crate) fn pass(&self, hook: Hook, origin: &Origin, plain: &Bytes, settle: Settle) -> Result<Passed, Stopped> {
+    pub(crate) fn pass(&self, hook: Hook, origin: &Origin, plain: &Bytes, terms: Terms) -> Result<Passed, Stopped> {
         let mut passed = Passed::new();
         for link in self.links.iter().filter(|link| link.wants.hooks.has(hook)) {
             let now = passed.changed.clone().unwrap_or_else(|| plain.clone());
             if record_count(&now)? == 0 {
                 break;
             }
-            if let Some(new) = self.step(link, hook, origin, plain, &now, settle, &mut passed)? {
+            if let Some(new) = self.step(link, hook, origin, plain, &now, terms, &mut passed)? {
                 passed.changed = Some(new);
             }
         }
@@ -102,14 +104,14 @@ impl Chain {
         origin: &Origin,
         came: &Bytes,
         now: &Bytes,
-        settle: Settle,
+        terms: Terms,
         passed: &mut Passed,
     ) -> Result<Option<Bytes>, Stopped> {
         let view = form::project(now, link.wants.reads).map_err(unreadable)?;
         let call = if hook == Hook::OnSend { Call::Send(origin, &view) } else { Call::Consume(origin, &view) };
         let judge = |answered: Answered| self.judge(link, hook, now, answered);
         let plugin = &link.circuit.plugin;
-        let (verdict, fault) = match link.call(call, origin.partition, settle, Some(now), judge) {
+        let (verdict, fault) = match link.call(call, origin.partition, terms, Some(now), judge) {
             Called::Done(Judged::Amended { new, rejected, emitted }) => {
                 passed.emitted.extend(emitted);
                 if self.on_error == OnError::DeadLetter && !rejected.is_empty() {
@@ -124,6 +126,7 @@ impl Chain {
                 let message = format!("{plugin} refused {} of the batch's records", records.len());
                 return Err(Stopped::Refused { message, records: told(records) });
             }
+            Called::Late => return Err(Stopped::Late),
             Called::Unreadable(error) => return Err(unreadable(error)),
             Called::Open => {
                 let text = "the plugin is not called for a while, because it failed too often in a row".to_owned();
@@ -210,7 +213,7 @@ impl Chain {
                 Answered { change: Change::None, rejected, emitted } if rejected.is_empty() => Ok(emitted),
                 _ => Err(Trouble::Fault(Fault::Malformed(format!("{} can change nothing", hook.name())))),
             };
-            if let Called::Done(more) = link.call(call, partition, Settle::AtOnce, None, judge) {
+            if let Called::Done(more) = link.call(call, partition, Terms::patient(Settle::AtOnce), None, judge) {
                 link.count(hook, records, false, 0, 0);
                 emitted.extend(more);
             }

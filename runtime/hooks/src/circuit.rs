@@ -112,8 +112,9 @@ impl Circuit {
         }
     }
 
-    /// An admitted call failed over bytes that nobody could have read.
-    pub(crate) fn unreadable(&self, admission: Admission, hook: Hook) {
+    /// An admitted call ended in a way that says nothing of the plugin: over bytes that nobody could have read, or because the caller
+    /// could wait no longer.
+    pub(crate) fn neither(&self, admission: Admission, hook: Hook) {
         self.end(admission, hook, Ended::Neither);
     }
 

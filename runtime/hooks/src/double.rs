@@ -16,6 +16,7 @@ use pelton_record::{BatchBuilder, BatchView, Codec, Header, compressed_batch};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 pub type Act = Arc<dyn Fn(Call<'_>, &mut dyn StateAccess) -> Result<Answered, Fault> + Send + Sync>;
 
@@ -91,9 +92,13 @@ impl Interceptor for Instance {
         &mut self,
         call: Call<'_>,
         mut state: Box<dyn StateAccess>,
+        at_most: Option<Duration>,
     ) -> (Box<dyn StateAccess>, Result<Answered, Fault>) {
         assert!(!self.faulted, "an instance is never used after a fault");
+        let started = Instant::now();
         let answered = (self.act)(call, &mut *state);
+        let late = at_most.filter(|moment| started.elapsed() > *moment);
+        let answered = late.map_or(answered, |moment| Err(Fault::Late(moment)));
         self.faulted = answered.is_err();
         (state, answered)
     }

@@ -26,8 +26,12 @@ impl<T: ?Sized> Instances<T> {
     /// # Errors
     /// Why none could be made.
     pub fn take(&self) -> Result<Box<T>, Fault> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| (self.make)(), Ok)
+        self.take_idle().map_or_else(|| (self.make)(), Ok)
+    }
+
+    /// An idle instance, if there is one: to make one takes longer than a caller may be able to wait.
+    pub fn take_idle(&self) -> Option<Box<T>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// Gives an instance back whose last call ended well.

@@ -12,7 +12,7 @@ use pelton_api::interceptor::{Answered, Call, Hook, Interceptor, Wants};
 use pelton_api::transform::StateAccess;
 use pelton_record::BatchError;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// When what on-send wrote into the state is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,21 @@ pub(crate) enum Settle {
     AtOnce,
     /// When the broker says that the batch was appended.
     WhenAppended,
+}
+
+/// How a call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) settle: Settle,
+    /// How long the caller can wait.
+    pub(crate) at_most: Option<Duration>,
+}
+
+impl Terms {
+    /// Those of a caller who can wait for as long as the engine lets a guest work.
+    pub(crate) fn patient(settle: Settle) -> Self {
+        Self { settle, at_most: None }
+    }
 }
 
 /// How a call ended.
@@ -32,6 +47,8 @@ pub(crate) enum Called<T> {
     Open,
     /// The plugin failed.
     Fault(Fault),
+    /// The caller could not wait for it. It says nothing of the plugin.
+    Late,
     /// The batch that it was given cannot be read by anybody.
     Unreadable(BatchError),
 }
@@ -53,7 +70,7 @@ impl Link {
         &self,
         call: Call<'_>,
         partition: i32,
-        settle: Settle,
+        terms: Terms,
         plain: Option<&[u8]>,
         judge: impl FnOnce(Answered) -> Result<T, Trouble>,
     ) -> Called<T> {
@@ -62,17 +79,21 @@ impl Link {
         if admission == Admission::Open {
             return Called::Open;
         }
-        let until_settled = hook == Hook::OnSend && settle == Settle::WhenAppended;
-        match self.attempt(call, partition, until_settled, judge) {
+        let until_settled = hook == Hook::OnSend && terms.settle == Settle::WhenAppended;
+        match self.attempt(call, partition, until_settled, terms.at_most, judge) {
             Ok(done) => {
                 self.circuit.well(admission, hook);
                 Called::Done(done)
+            }
+            Err(Trouble::Fault(Fault::Late(_))) => {
+                self.circuit.neither(admission, hook);
+                Called::Late
             }
             // A plugin may well stumble over a batch that is damaged. That is not its fault, and no client shall open
             // a circuit with damaged bytes.
             Err(trouble) => match (trouble, plain.and_then(|plain| form::well_formed(plain).err())) {
                 (Trouble::Given(error), _) | (Trouble::Fault(_), Some(error)) => {
-                    self.circuit.unreadable(admission, hook);
+                    self.circuit.neither(admission, hook);
                     Called::Unreadable(error)
                 }
                 (Trouble::Fault(fault), None) => {
@@ -88,6 +109,7 @@ impl Link {
         call: Call<'_>,
         partition: i32,
         until_settled: bool,
+        at_most: Option<Duration>,
         judge: impl FnOnce(Answered) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
         let hook = call.hook();
@@ -95,9 +117,12 @@ impl Link {
             Some(stores) => Box::new(Access::new(stores.of(partition), until_settled)),
             None => Box::new(NoState),
         };
-        let mut instance = self.instances.take()?;
+        let mut instance = match at_most {
+            None => self.instances.take()?,
+            Some(moment) => self.instances.take_idle().ok_or(Fault::Late(moment))?,
+        };
         let started = Instant::now();
-        let (state, answered) = instance.call(call, state);
+        let (state, answered) = instance.call(call, state, at_most);
         self.circuit.busy(hook, started.elapsed());
         let access = state.into_any().downcast::<Access>().ok();
         // The refusal that the call ran into is the true reason of whatever it says.

@@ -8,7 +8,7 @@ use crate::chain::{Chain, Passed, Stopped};
 use crate::circuit::shortened;
 use crate::form;
 use crate::library::{Event, Events};
-use crate::link::Settle;
+use crate::link::{Settle, Terms};
 use crate::report::{Difference, ShadowReport, count};
 use bytes::Bytes;
 use pelton_api::hooks::{Acknowledgement, Commit, Origin};
@@ -188,7 +188,7 @@ impl Inner {
             let started = Instant::now();
             match work {
                 Work::Batch { hook, origin, plain, live, base_offset } => {
-                    let shadow = self.chain.pass(hook, &origin, &plain, self.settle);
+                    let shadow = self.chain.pass(hook, &origin, &plain, Terms::patient(self.settle));
                     count(&self.busy_ns, started.elapsed().as_nanos() as u64);
                     self.compare(hook, origin.partition, &plain, &live, &shadow, base_offset);
                 }
@@ -259,6 +259,7 @@ fn told(outcome: &Outcome) -> String {
             None => message.clone(),
         },
         Err(Stopped::Unavailable(message) | Stopped::Unreadable(message)) => message.clone(),
+        Err(Stopped::Late) => "not ready in time".to_owned(),
     }
 }
 

@@ -68,7 +68,7 @@ impl Verify {
             }
             Err(fault) => {
                 if let Err(error) = form::well_formed(plain) {
-                    self.circuit.unreadable(admission, Hook::OnSend);
+                    self.circuit.neither(admission, Hook::OnSend);
                     return Verified::Unreadable(error.to_string());
                 }
                 self.circuit.fault(admission, Hook::OnSend, &fault);

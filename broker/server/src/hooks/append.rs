@@ -1,12 +1,14 @@
 //! A producer's batch on its way in: through the hooks of its topic, into the log, and back to the producer.
 //!
-//! A batch of a hooked topic takes its turn in the lane of its partition: `on-send` on a guest thread, then what that
+//! A batch of a hooked topic takes its turn in the lane of its partition: `on-send` (on the thread that brought the batch, where
+//! the hooks have been swift for long and the lane is free; else on a guest thread), then what that
 //! emitted is appended, then the batch is asked of the shard, all before the lane's next batch begins. The shard's
 //! answer is not waited for in the lane, unless the topic's batches go one by one. `on-acknowledgement` follows the
 //! answer and is ordered against nothing. A client that goes away meanwhile changes none of that.
 
+use super::Client;
+use super::lane::{Item, Step};
 use super::table::HookedTopic;
-use super::{Client, lane::Step};
 use crate::driver::{Driver, Pending};
 use crate::handlers::{partition_answer, unexpected};
 use crate::protocol::records;
@@ -22,6 +24,7 @@ use pelton_record::{BatchHeader, BatchView, Codec};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// One batch to append.
@@ -178,28 +181,42 @@ pub(super) struct Passage {
 
 impl Passage {
     /// Takes the batch through the hooks that the topic has now, and appends it.
-    pub fn run(mut self) -> Step {
+    pub fn run(self) -> Step {
+        self.pass(|hooks, from, batch| Some(hooks.on_send(from, batch))).unwrap_or_else(|passage| passage.run())
+    }
+
+    /// The same on a thread that others wait for. What does not get ready there is given back, for a guest thread.
+    pub fn run_within(self, at_most: Duration) -> Result<Step, Item> {
+        let passed = self.pass(|hooks, from, batch| hooks.on_send_within(at_most, from, batch));
+        passed.map_err(|passage| -> Item { Box::new(move || passage.run()) })
+    }
+
+    /// Gives itself back when `send` is not ready.
+    fn pass(mut self, send: impl FnOnce(&dyn TopicHooks, &Origin, &Bytes) -> Option<Sent>) -> Result<Step, Box<Self>> {
         if self.topic.is_gone() {
-            return self.refuse(None, SendFailure::Refused(Refusal::UnknownTopicOrPartition));
+            return Ok(self.refuse(None, SendFailure::Refused(Refusal::UnknownTopicOrPartition)));
         }
-        let Some(hooks) = self.topic.hooks() else { return self.append(None, AppendOrigin::Client) };
+        let Some(hooks) = self.topic.hooks() else { return Ok(self.append(None, AppendOrigin::Client)) };
         if !hooks.hooks().has(Hook::OnSend) {
-            return self.append(Some(hooks), AppendOrigin::Client);
+            return Ok(self.append(Some(hooks), AppendOrigin::Client));
         }
         if let Err(refusal) = check_sent(&self.sending.batch.header) {
-            return self.refuse(Some(hooks), SendFailure::Refused(refusal));
+            return Ok(self.refuse(Some(hooks), SendFailure::Refused(refusal)));
         }
         let origin = self.origin();
-        let called = catch_unwind(AssertUnwindSafe(|| hooks.on_send(&origin, &self.sending.batch.bytes)));
+        let called = catch_unwind(AssertUnwindSafe(|| send(&*hooks, &origin, &self.sending.batch.bytes)));
         let (changed, emitted) = match called {
-            Ok(Sent::Pass { changed, emitted }) => (changed, emitted),
-            Ok(Sent::Refuse { message, records }) => {
-                return self.discard(hooks, SendFailure::Rejected { message, records });
+            Ok(None) => return Err(Box::new(self)),
+            Ok(Some(Sent::Pass { changed, emitted })) => (changed, emitted),
+            Ok(Some(Sent::Refuse { message, records })) => {
+                return Ok(self.discard(hooks, SendFailure::Rejected { message, records }));
             }
-            Ok(Sent::Unavailable { message }) => return self.discard(hooks, SendFailure::Unavailable(message)),
+            Ok(Some(Sent::Unavailable { message })) => {
+                return Ok(self.discard(hooks, SendFailure::Unavailable(message)));
+            }
             Err(_) => {
                 let message = format!("the broker failed to call the plugins of {}; its log says more", origin.topic);
-                return self.discard(hooks, SendFailure::Unavailable(message));
+                return Ok(self.discard(hooks, SendFailure::Unavailable(message)));
             }
         };
         let mut append_origin = AppendOrigin::Client;
@@ -210,14 +227,14 @@ impl Passage {
                 Err(why) => {
                     tracing::error!(identity = hooks.identity(), why, "plugins gave a batch that cannot be appended");
                     let message = format!("{}: {why}", hooks.identity());
-                    return self.discard(hooks, SendFailure::Unavailable(message));
+                    return Ok(self.discard(hooks, SendFailure::Unavailable(message)));
                 }
             }
         }
         if emitted.is_empty() {
-            return self.append(Some(hooks), append_origin);
+            return Ok(self.append(Some(hooks), append_origin));
         }
-        Step::Wait(Box::pin(self.append_after(emitted, hooks, append_origin)))
+        Ok(Step::Wait(Box::pin(self.append_after(emitted, hooks, append_origin))))
     }
 
     /// Records as the producer counts them.

@@ -4,6 +4,9 @@
 //! future is done. A lane that is *held* finishes the item that it is at and takes no further one, however many are put
 //! into it, until it is *released*.
 //!
+//! A lane that has nothing to do can be *entered*: its next item then runs on the thread of whoever brings it, if that thread has the
+//! time, and on a guest thread otherwise.
+//!
 //! Invariant: the items of a lane run one after the other, in the order in which they were put, whole.
 
 use super::pool::{BRISK, Pace, Pool, Work};
@@ -31,7 +34,7 @@ pub type Item = Box<dyn FnOnce() -> Step + Send>;
 /// A lane.
 pub struct Lane {
     pool: Pool,
-    pace: Pace,
+    pace: Arc<Pace>,
     state: Mutex<State>,
 }
 
@@ -41,6 +44,12 @@ struct State {
     turn: Turn,
     held: bool,
     waiting_for_quiet: Vec<oneshot::Sender<()>>,
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.items.is_empty() && self.turn == Turn::Quiet && !self.held
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,9 +64,9 @@ enum Turn {
 }
 
 impl Lane {
-    /// An empty lane.
-    pub fn new(pool: Pool) -> Self {
-        Self { pool, pace: Pace::default(), state: Mutex::default() }
+    /// An empty lane. Its items are judged by a pace that other lanes may share.
+    pub fn new(pool: Pool, pace: Arc<Pace>) -> Self {
+        Self { pool, pace, state: Mutex::default() }
     }
 
     /// Puts an item to the end; gives it back when the lane is full.
@@ -74,11 +83,19 @@ impl Lane {
         Ok(())
     }
 
-    /// Does something at once if the lane has nothing to do and is not held. Nothing can be put into it meanwhile.
-    pub fn if_empty<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
-        let state = self.lock();
-        let empty = state.items.is_empty() && state.turn == Turn::Quiet && !state.held;
-        empty.then(act)
+    /// Enters the lane, if it has nothing to do and is not held: what is put into it meanwhile waits.
+    pub fn enter(self: &Arc<Self>) -> Option<Inside> {
+        let mut state = self.lock();
+        if !state.is_idle() {
+            return None;
+        }
+        state.turn = Turn::Busy;
+        Some(Inside(Finish(self.clone())))
+    }
+
+    /// Whether it has nothing to do and is not held.
+    pub fn is_idle(&self) -> bool {
+        self.lock().is_idle()
     }
 
     /// Lets no further item begin.
@@ -114,7 +131,7 @@ impl Lane {
 
     fn queue(self: &Arc<Self>, state: &mut State) {
         if state.turn == Turn::Quiet && !state.held && !state.items.is_empty() {
-            if self.pool.put(self.clone(), self.pace.is_slow()) {
+            if self.pool.put(self.clone(), &self.pace) {
                 state.turn = Turn::Queued;
             } else {
                 // The pool stops: whoever waits for these learns that nothing comes.
@@ -149,21 +166,41 @@ impl Drop for Finish {
     }
 }
 
+impl Finish {
+    /// Runs an item whose turn it is; what it gives back is the lane's next one.
+    fn run(self, item: impl FnOnce() -> Result<Step, Item>) {
+        let began = Instant::now();
+        let step = catch_unwind(AssertUnwindSafe(item));
+        self.0.pace.judge(began.elapsed(), BRISK);
+        match step {
+            Ok(Ok(Step::Done)) => {}
+            Ok(Ok(Step::Wait(future))) => self.0.pool.clone().spawn(async move {
+                let _finish = self;
+                future.await;
+            }),
+            Ok(Err(item)) => {
+                self.0.pace.was_late();
+                self.0.lock().items.push_front(item);
+            }
+            Err(_) => tracing::error!("a call of a plugin panicked in the broker; it is answered as a failure"),
+        }
+    }
+}
+
+/// The turn of a lane that was entered. The lane goes on when it is gone.
+pub struct Inside(Finish);
+
+impl Inside {
+    /// Runs an item here and now. What it gives back, because it takes longer than this thread has, is the lane's next one.
+    pub fn run(self, item: impl FnOnce() -> Result<Step, Item>) {
+        self.0.run(item);
+    }
+}
+
 impl Work for Lane {
     fn run(self: Arc<Self>) {
         let Some(item) = self.next() else { return };
-        let finish = Finish(self.clone());
-        let began = Instant::now();
-        let step = catch_unwind(AssertUnwindSafe(item));
-        self.pace.judge(began.elapsed(), BRISK);
-        match step {
-            Ok(Step::Done) => {}
-            Ok(Step::Wait(future)) => self.pool.spawn(async move {
-                let _finish = finish;
-                future.await;
-            }),
-            Err(_) => tracing::error!("a call of a plugin panicked in the broker; it is answered as a failure"),
-        }
+        Finish(self).run(|| Ok(item()));
     }
 
     fn abandon(&self) {

@@ -1,9 +1,9 @@
 //! The threads that wait for guests, so that those of the network and of the shards never do.
 //!
 //! Work stands in two queues. The *brisk* one has an elastic number of threads: one more is started when work has
-//! waited for [`PATIENCE`] while all are busy, and an idle one ends after a while. Work that took long lately
-//! stands in the *slow* one, which has few threads of its own, of the lowest priority: so hostile plugins wait for each
-//! other, and not their neighbours for them. Every thread takes one piece of work and then the next of whoever has waited
+//! waited for [`PATIENCE`] while all are busy, and an idle one ends after a while. Work that took long lately, or
+//! that nobody has seen yet, stands in the *slow* one, which has few threads of its own, of the lowest priority: so hostile plugins
+//! wait for each other, and not their neighbours for them. What nobody has seen yet goes first there. Every thread takes one piece of work and then the next of whoever has waited
 //! longest.
 //!
 //! Bounds: [`MAX_THREADS`] brisk threads, and a slow one for two cores ([`slow_threads`]). What waits is bounded where it enters: by the
@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -39,24 +39,92 @@ const SLOW_NICENESS: i32 = 19;
 /// Brisk calls in a row that make up for a slow one.
 const PENANCE: u32 = 16;
 
-/// Whether something was slow lately.
-#[derive(Debug, Default)]
+/// A call that takes no longer than this is swift.
+const SWIFT: Duration = Duration::from_millis(1);
+/// Trust at which calls may be made on a thread that others wait for. Each swift call earns one.
+const TRUSTED: i32 = 64;
+/// The most trust that there is.
+const MAX_TRUST: i32 = 128;
+/// What a call that is not swift costs: on a busy machine the swiftest call takes long at times.
+const NOT_SWIFT: i32 = 16;
+/// What a call costs at first that did not get ready where others waited for it; each one costs twice as much as the one before.
+const LATE: i32 = 64;
+/// How often that is doubled at most.
+const MAX_LATE: u32 = 12;
+
+/// How long calls of something took lately. What has not been called yet counts as slow until its first brisk call: nobody
+/// knows it.
+#[derive(Debug)]
 pub struct Pace {
     /// Brisk calls that it owes until it counts as brisk.
     owed: AtomicU32,
+    /// Whether it was judged.
+    known: AtomicBool,
+    trust: AtomicI32,
+    /// Times that it was trusted and late.
+    late: AtomicU32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            owed: AtomicU32::new(1),
+            known: AtomicBool::new(false),
+            trust: AtomicI32::new(0),
+            late: AtomicU32::new(0),
+        }
+    }
 }
 
 impl Pace {
-    /// Judges a call by how long it took and how long it may take.
+    /// Forgets what it knows: it will be of something else.
+    pub fn forget(&self) {
+        self.owed.store(1, Ordering::Relaxed);
+        self.known.store(false, Ordering::Relaxed);
+        self.trust.store(0, Ordering::Relaxed);
+        self.late.store(0, Ordering::Relaxed);
+    }
+
+    /// Judges a call by how long it took and how long it may take. Calls at the same time may lose one of two judgements, which the
+    /// next one makes good.
     pub fn judge(&self, took: Duration, allowed: Duration) {
+        self.known.store(true, Ordering::Relaxed);
         let owed = self.owed.load(Ordering::Relaxed);
-        // Calls at the same time may lose one of two judgements, which the next one makes good.
         self.owed.store(if took > allowed { PENANCE } else { owed.saturating_sub(1) }, Ordering::Relaxed);
+        let trust = self.trust.load(Ordering::Relaxed);
+        if took > SWIFT {
+            self.trust.store(trust.min((trust - NOT_SWIFT).max(0)), Ordering::Relaxed);
+            return;
+        }
+        let late = self.late.load(Ordering::Relaxed);
+        if trust < MAX_TRUST {
+            self.trust.store(trust + 1, Ordering::Relaxed);
+        } else if late > 0 {
+            self.late.store(late - 1, Ordering::Relaxed);
+            self.trust.store(TRUSTED, Ordering::Relaxed);
+        }
+    }
+
+    /// A call did not get ready on a thread that others wait for.
+    pub fn was_late(&self) {
+        let late = self.late.load(Ordering::Relaxed);
+        self.trust.store(-(LATE << late), Ordering::Relaxed);
+        self.late.store((late + 1).min(MAX_LATE), Ordering::Relaxed);
     }
 
     /// Whether it goes to the slow threads.
     pub fn is_slow(&self) -> bool {
         self.owed.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether it has not been judged yet.
+    fn is_unknown(&self) -> bool {
+        !self.known.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has been swift for so long that others can wait for it.
+    pub fn is_swift(&self) -> bool {
+        self.trust.load(Ordering::Relaxed) >= TRUSTED
     }
 }
 
@@ -91,6 +159,8 @@ struct Shared {
 #[derive(Default)]
 struct Queues {
     brisk: VecDeque<(Instant, Arc<dyn Work>)>,
+    /// For the slow threads: what nobody has seen yet.
+    newcomers: VecDeque<Arc<dyn Work>>,
     slow: VecDeque<Arc<dyn Work>>,
     threads: usize,
     idle: usize,
@@ -100,6 +170,12 @@ struct Queues {
     watching: bool,
     watcher_sleeps: bool,
     stopping: bool,
+}
+
+impl Queues {
+    fn take_slow(&mut self) -> Option<Arc<dyn Work>> {
+        self.newcomers.pop_front().or_else(|| self.slow.pop_front())
+    }
 }
 
 impl Pool {
@@ -122,17 +198,22 @@ impl Pool {
     }
 
     /// Puts work into its queue; a pool that stops takes none.
-    pub fn put(&self, work: Arc<dyn Work>, slow: bool) -> bool {
+    pub fn put(&self, work: Arc<dyn Work>, pace: &Pace) -> bool {
         let mut queues = self.shared.lock();
         if queues.stopping {
             return false;
         }
-        if slow {
-            queues.slow.push_back(work);
+        if pace.is_slow() {
+            if pace.is_unknown() {
+                queues.newcomers.push_back(work)
+            } else {
+                queues.slow.push_back(work)
+            }
             if queues.slow_idle > 0 {
                 self.shared.slow.notify_one();
             }
-            if queues.slow_idle < queues.slow.len() && queues.slow_threads < slow_threads() {
+            let waiting = queues.newcomers.len() + queues.slow.len();
+            if queues.slow_idle < waiting && queues.slow_threads < slow_threads() {
                 self.start_thread(&mut queues, true);
             }
             return true;
@@ -174,7 +255,7 @@ impl Pool {
             let _ = answer.send(given);
         };
         // What is not taken is dropped, and with it the way of the answer.
-        let _ = self.put(Arc::new(Errand(Mutex::new(Some(Box::new(run))))), pace.is_slow());
+        let _ = self.put(Arc::new(Errand(Mutex::new(Some(Box::new(run))))), pace);
         answered
     }
 
@@ -183,7 +264,8 @@ impl Pool {
         let mut queues = self.shared.lock();
         queues.stopping = true;
         let brisk = std::mem::take(&mut queues.brisk).into_iter().map(|(_, work)| work);
-        let waiting: Vec<_> = brisk.chain(std::mem::take(&mut queues.slow)).collect();
+        let newcomers = std::mem::take(&mut queues.newcomers);
+        let waiting: Vec<_> = brisk.chain(newcomers).chain(std::mem::take(&mut queues.slow)).collect();
         drop(queues);
         for work in waiting {
             work.abandon();
@@ -282,7 +364,7 @@ impl Shared {
             if queues.stopping {
                 break;
             }
-            if let Some(work) = queues.slow.pop_front() {
+            if let Some(work) = queues.take_slow() {
                 drop(queues);
                 perform(work);
                 queues = self.lock();
@@ -292,7 +374,7 @@ impl Shared {
             let (woken, in_vain) = wait(&self.slow, queues, IDLE);
             queues = woken;
             queues.slow_idle -= 1;
-            if in_vain && queues.slow.is_empty() {
+            if in_vain && queues.slow.is_empty() && queues.newcomers.is_empty() {
                 break;
             }
         }
@@ -338,6 +420,13 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
+    /// The pace of something that made one call, which took so long.
+    fn known(took: Duration) -> Arc<Pace> {
+        let pace = Arc::new(Pace::default());
+        pace.judge(took, BRISK);
+        pace
+    }
+
     fn blocker(gate: &mpsc::Sender<mpsc::Sender<()>>) -> impl FnOnce() + Send + 'static {
         let gate = gate.clone();
         move || {
@@ -350,7 +439,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn more_threads_come_when_all_are_busy_and_a_panic_costs_one_call() {
         let pool = Pool::new(Handle::current());
-        let pace = Arc::new(Pace::default());
+        let pace = known(Duration::ZERO);
         let (gate, entered) = mpsc::channel();
         let blocked: Vec<_> = (0..6).map(|_| pool.call(&pace, LONG, blocker(&gate))).collect();
         // All six are inside at once, though the pool keeps two threads.
@@ -369,13 +458,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_is_slow_waits_for_what_is_slow_alone() {
         let pool = Pool::new(Handle::current());
-        let slow = Arc::new(Pace::default());
-        slow.judge(Duration::from_millis(51), BRISK);
+        let slow = known(BRISK * 2);
         let (gate, entered) = mpsc::channel();
         let blocked: Vec<_> = (0..10).map(|_| pool.call(&slow, Duration::ZERO, blocker(&gate))).collect();
         let first: Vec<_> = (0..slow_threads()).map(|_| entered.recv_timeout(LONG).unwrap()).collect();
         // The others stand in the queue, and neighbours pass them.
-        let brisk = Arc::new(Pace::default());
+        let brisk = known(Duration::ZERO);
         for _ in 0..20 {
             assert_eq!(pool.call(&brisk, LONG, || ()).await, Ok(()));
         }
@@ -394,5 +482,55 @@ mod tests {
         }
         assert!(!slow.is_slow(), "brisk calls in a row bring it back");
         pool.stop();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn newcomers_go_before_what_is_known_to_be_slow() {
+        let pool = Pool::new(Handle::current());
+        let (slow, (gate, entered)) = (known(BRISK * 2), mpsc::channel());
+        let (order, ordered) = mpsc::channel();
+        let note = |name: &'static str| {
+            let order = order.clone();
+            move || order.send(name).unwrap()
+        };
+        let blocked: Vec<_> = (0..slow_threads()).map(|_| pool.call(&slow, LONG, blocker(&gate))).collect();
+        let inside: Vec<_> = blocked.iter().map(|_| entered.recv_timeout(LONG).unwrap()).collect();
+        let known_to_be_slow = pool.call(&known(BRISK * 2), LONG, note("slow"));
+        let newcomer = pool.call(&Arc::new(Pace::default()), LONG, note("newcomer"));
+        drop(inside);
+        newcomer.await.unwrap();
+        known_to_be_slow.await.unwrap();
+        assert_eq!([ordered.recv().unwrap(), ordered.recv().unwrap()], ["newcomer", "slow"]);
+        pool.stop();
+    }
+
+    #[test]
+    fn trust_is_earned_by_swift_calls_and_lost_by_being_late() {
+        let pace = known(Duration::ZERO);
+        let swift = |calls: i32| (0..calls).for_each(|_| pace.judge(Duration::ZERO, BRISK));
+        assert!(!pace.is_slow() && !pace.is_swift());
+        swift(TRUSTED);
+        assert!(pace.is_swift());
+        pace.judge(SWIFT * 2, BRISK);
+        swift(1);
+        assert!(!pace.is_swift(), "one call that is not swift costs many");
+        swift(NOT_SWIFT);
+        assert!(pace.is_swift());
+        pace.was_late();
+        swift(LATE + TRUSTED - 1);
+        assert!(!pace.is_swift());
+        swift(1);
+        assert!(pace.is_swift());
+        pace.was_late();
+        swift(2 * LATE + TRUSTED - 1);
+        assert!(!pace.is_swift(), "to be late again costs twice as much");
+        swift(MAX_TRUST);
+        assert!(pace.is_swift() && pace.late.load(Ordering::Relaxed) == 1, "one doubling is forgiven");
+        for _ in 0..40 {
+            pace.was_late();
+        }
+        assert!(pace.trust.load(Ordering::Relaxed) < -LATE, "it does not overflow");
+        pace.forget();
+        assert!(pace.is_unknown() && pace.is_slow() && !pace.is_swift());
     }
 }

@@ -1,14 +1,14 @@
 //! Which topics have hooks, and what they are now.
 //!
-//! An append looks its topic up and is sent on under one read lock, so that whoever takes the write lock knows that
-//! every append that did not see his change is on its way to the shard. A topic whose hooks are gone stays in the table
+//! An append looks its topic up and takes its place in the order (in the lane, or in the shard) under one read lock, so that
+//! whoever takes the write lock knows that every append that did not see his change has one. A topic whose hooks are gone stays in the table
 //! until its lanes are empty.
 
 use super::Client;
-use super::append::{Begun, Budget, Passage, SendFailure, Sending, post};
+use super::append::{Begun, Budget, Passage, Progress, SendFailure, Sending, post};
 use super::effective::{defaults, effective};
 use super::emit::Emitter;
-use super::lane::Lane;
+use super::lane::{Inside, Lane};
 use super::pool::{BRISK, Pace, Pool};
 use crate::driver::Driver;
 use pelton_api::hooks::{Hooks, TopicHooks};
@@ -26,6 +26,9 @@ use tokio::sync::{oneshot, watch};
 const WAITING_BYTES: usize = 512 << 20;
 /// Of those, for one topic.
 const TOPIC_WAITING_BYTES: usize = 64 << 20;
+/// For how long a batch whose hooks have been swift may hold up the thread that brought it; what takes longer goes to the
+/// guest threads. Kept to the precision of the engine's clock.
+const MOMENT: Duration = Duration::from_millis(2);
 /// What a batch counts beside its bytes.
 const BATCH_OVERHEAD: usize = 1_024;
 
@@ -53,6 +56,7 @@ pub struct HookedTopic {
     name: Arc<str>,
     hooks: RwLock<Option<Arc<dyn TopicHooks>>>,
     lanes: Vec<Turnstile>,
+    sending: Arc<Pace>,
     acknowledging: Arc<Pace>,
     consuming: Arc<Pace>,
     committing: Arc<Pace>,
@@ -62,6 +66,14 @@ pub struct HookedTopic {
     driver: Arc<Driver>,
     emitter: Emitter,
     pool: Pool,
+}
+
+/// What became of a batch that was brought.
+enum Brought {
+    /// It has its place, or was turned away.
+    Begun(Begun),
+    /// Its turn is now, on this thread.
+    Inside(Inside, Passage, oneshot::Receiver<Progress>),
 }
 
 /// The way into one partition.
@@ -127,7 +139,15 @@ impl TopicTable {
             let (pending, append_time) = post(&self.inner.driver, sending, AppendOrigin::Client);
             return Begun::Posted(pending, append_time);
         };
-        topic.append(sending, client(), &self.inner.budget)
+        let brought = topic.bring(sending, client(), &self.inner.budget);
+        drop(topics);
+        match brought {
+            Brought::Begun(begun) => begun,
+            Brought::Inside(inside, passage, progress) => {
+                inside.run(|| passage.run_within(MOMENT));
+                Begun::Hooked(progress)
+            }
+        }
     }
 
     /// The hooks of a topic, if it has any that want this.
@@ -208,12 +228,16 @@ impl Inner {
 
 impl HookedTopic {
     fn new(name: Arc<str>, partitions: i32, table: &Arc<Inner>) -> Self {
-        let turnstile =
-            |_| Turnstile { lane: Arc::new(Lane::new(table.pool.clone())), last_offset: AtomicI64::new(-1) };
+        let sending: Arc<Pace> = Arc::default();
+        let turnstile = |_| {
+            let lane = Arc::new(Lane::new(table.pool.clone(), sending.clone()));
+            Turnstile { lane, last_offset: AtomicI64::new(-1) }
+        };
         Self {
             name,
             hooks: RwLock::new(None),
             lanes: (0..partitions.max(0)).map(turnstile).collect(),
+            sending: sending.clone(),
             acknowledging: Arc::default(),
             consuming: Arc::default(),
             committing: Arc::default(),
@@ -226,28 +250,29 @@ impl HookedTopic {
         }
     }
 
-    fn append(self: &Arc<Self>, sending: Sending, client: Client, budget: &Arc<Budget>) -> Begun {
+    /// Gives a batch its place in the lane of its partition, or its turn at once.
+    fn bring(self: &Arc<Self>, sending: Sending, client: Client, budget: &Arc<Budget>) -> Brought {
+        let failed = |failure| Brought::Begun(Begun::Failed(failure));
         let index = usize::try_from(sending.partition.partition).unwrap_or(usize::MAX);
         let Some(turnstile) = self.lanes.get(index) else {
-            return Begun::Failed(SendFailure::Refused(Refusal::UnknownTopicOrPartition));
+            return failed(SendFailure::Refused(Refusal::UnknownTopicOrPartition));
         };
         let bytes = sending.batch.bytes.len() + BATCH_OVERHEAD;
         let (Some(own), Some(all)) = (self.budget.charge(bytes), budget.charge(bytes)) else {
-            return Begun::Failed(self.overrun());
+            return failed(self.overrun());
         };
         let (answer, progress) = oneshot::channel();
-        let mut waiting = Some(Passage { topic: self.clone(), client, sending, answer, charges: [own, all] });
-        // Where nobody sees sends, the lane is for the order alone: with nothing in it, the batch may pass at once. The
-        // hooks cannot change meanwhile, since nobody can hold the lane.
-        turnstile.lane.if_empty(|| {
-            if !self.hooks().is_some_and(|hooks| hooks.hooks().has(Hook::OnSend)) {
-                waiting.take().map(Passage::run);
-            }
-        });
-        let Some(passage) = waiting else { return Begun::Hooked(progress) };
+        let passage = Passage { topic: self.clone(), client, sending, answer, charges: [own, all] };
+        // Where nobody sees sends, the lane is for the order alone.
+        let unseen = || !self.hooks().is_some_and(|hooks| hooks.hooks().has(Hook::OnSend));
+        if (self.sending.is_swift() || unseen())
+            && let Some(inside) = turnstile.lane.enter()
+        {
+            return Brought::Inside(inside, passage, progress);
+        }
         match turnstile.lane.put(Box::new(move || passage.run())) {
-            Ok(()) => Begun::Hooked(progress),
-            Err(_) => Begun::Failed(self.overrun()),
+            Ok(()) => Brought::Begun(Begun::Hooked(progress)),
+            Err(_) => failed(self.overrun()),
         }
     }
 
@@ -265,7 +290,7 @@ impl HookedTopic {
     }
 
     fn is_idle(&self) -> bool {
-        self.lanes.iter().all(|turnstile| turnstile.lane.if_empty(|| ()).is_some())
+        self.lanes.iter().all(|turnstile| turnstile.lane.is_idle())
     }
 
     /// Whether the topic was deleted.
@@ -281,6 +306,9 @@ impl HookedTopic {
     /// Changes the hooks. The lanes are held, or nobody knows the topic yet.
     pub(super) fn set_hooks(&self, hooks: Option<Arc<dyn TopicHooks>>) {
         *self.hooks.write().unwrap_or_else(PoisonError::into_inner) = hooks;
+        for pace in [&self.sending, &self.acknowledging, &self.consuming, &self.committing] {
+            pace.forget();
+        }
     }
 
     /// Waits until no batch is between its hooks and the shard. The lanes are held.

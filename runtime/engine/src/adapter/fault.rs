@@ -19,7 +19,7 @@ pub(super) fn of_call(error: &wasmtime::Error, data: &HostData) -> Fault {
         return fault;
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => data.time_is_up(),
+        Some(Trap::Interrupt) => data.clock.is_up(),
         Some(trap) => Fault::Trap(escaped(&format!("{trap}{}", frames(error)), TEXT_BYTES)),
         None if format!("{error:#}").contains("hostcalls has been exhausted") => Fault::Limit {
             limit: "output",

@@ -3,6 +3,7 @@
 //! Invariant: an instance that has failed once is never entered again, for a trap leaves its memory anyhow.
 
 use super::fault::{self, TEXT_BYTES};
+use crate::clock::CallTime;
 use crate::engine::TICK;
 use crate::host::log::escaped;
 use crate::host::{HostData, Purpose};
@@ -17,6 +18,9 @@ use wasmtime::{Store, UpdateDeadline};
 
 /// What the guest hands over beside its output's bytes: reasons of rejections, in the main.
 const HANDOVER_SLACK_BYTES: usize = 4 << 20;
+
+/// Ticks until a call is looked at for the first time. Most have ended by then.
+const FIRST_LOOK: u64 = 1;
 
 /// What a call of the guest comes to: its answer, or its own error; or what ended it.
 pub(crate) type Called<R> = wasmtime::Result<Result<R, String>>;
@@ -41,12 +45,12 @@ impl Guest {
         let mut store = Store::new(&plugin.engine.wasmtime, HostData::new(Arc::clone(plugin), purpose));
         store.limiter(|data| &mut data.meter);
         store.set_hostcall_fuel(limits.output_bytes.saturating_add(HANDOVER_SLACK_BYTES));
-        store.epoch_deadline_callback(|cx| match cx.data().time_left() {
+        store.epoch_deadline_callback(|mut cx| match cx.data_mut().clock.look() {
             Some(left) => Ok(UpdateDeadline::Continue(ticks(left))),
-            None => Err(crate::host::Stop(cx.data().time_is_up()).into()),
+            None => Err(crate::host::Stop(cx.data().clock.is_up()).into()),
         });
         let mut guest = Self { plugin: Arc::clone(plugin), store, failed: false };
-        guest.begin(limits.call_time);
+        guest.begin(CallTime::Limit(limits.call_time));
         let made = match &plugin.code {
             Code::Component { pre, .. } => pre.instantiate(&mut guest.store).map(Instance::Component),
             Code::Flat(module) => module.instantiate(&mut guest.store).map(Instance::Flat),
@@ -58,13 +62,13 @@ impl Guest {
         }
     }
 
-    /// Enters the guest for one call that may take `call_time`.
+    /// Enters the guest for one call.
     pub(super) fn call<R>(
         &mut self,
-        call_time: Duration,
+        time: CallTime,
         enter: impl FnOnce(&mut Store<HostData>) -> Called<R>,
     ) -> Result<R, Fault> {
-        self.begin(call_time);
+        self.begin(time);
         let called = enter(&mut self.store);
         self.count_fuel();
         match called {
@@ -127,9 +131,9 @@ impl Guest {
     }
 
     /// Starts the clock of one call.
-    fn begin(&mut self, call_time: Duration) {
-        self.store.data_mut().begin_call(call_time);
-        self.store.set_epoch_deadline(ticks(call_time));
+    fn begin(&mut self, time: CallTime) {
+        self.store.data_mut().begin_call(time);
+        self.store.set_epoch_deadline(FIRST_LOOK);
         if self.plugin.engine.fuel {
             // Cannot fail in an engine that counts fuel. Time is what is limited, not fuel.
             let _ = self.store.set_fuel(u64::MAX);
@@ -144,7 +148,8 @@ impl Guest {
     }
 }
 
-/// Ticks of the engine's clock in that time, rounded up, and one for the tick that has begun.
+/// Ticks of the engine's clock in that time, rounded up. The first of them has begun already, so the guest is looked at a
+/// little early, and once more.
 fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2).saturating_add(1)
+    u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2).max(1)
 }

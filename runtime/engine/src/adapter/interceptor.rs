@@ -3,6 +3,7 @@
 mod wire;
 
 use super::guest::{Guest, Instance};
+use crate::clock::CallTime;
 use crate::host::Purpose;
 use crate::plugin::{Code, Exports, PluginInner};
 use crate::records;
@@ -12,6 +13,7 @@ use pelton_api::interceptor::{Answered, Call, Change, Interceptor, InterceptorFa
 use pelton_api::transform::StateAccess;
 use pelton_record::BatchView;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::component::{ComponentExportIndex, Func};
 use wire::{GuestAcknowledgement, GuestCommit, GuestOrigin, GuestWants};
 pub(crate) use wire::{GuestChange, GuestOutcome};
@@ -59,7 +61,7 @@ impl InterceptorFactory for Factory {
     fn instantiate(&self, topic: &str, config: &str, emit: &[String]) -> Result<Box<dyn Interceptor>, Fault> {
         let emit = emit.iter().map(|topic| Arc::from(topic.as_str())).collect();
         let (mut guest, calls) = open(&self.plugin, Purpose { topic: Arc::from(topic), stores: 1, emit })?;
-        guest.call(self.plugin.engine.limits.call_time, |store| match &calls {
+        guest.call(CallTime::Limit(self.plugin.engine.limits.call_time), |store| match &calls {
             Calls::Component(functions) => {
                 let configure = functions.configure.typed::<Configure<'_>, Done>(&store)?;
                 Ok(configure.call(store, (config,))?.0)
@@ -81,7 +83,7 @@ pub(crate) fn describe(plugin: &Arc<PluginInner>) -> Result<Wants, ModuleError> 
         guest.check_type::<Filter<'_>, FilterResult>(functions.on_consume, "on-consume")?;
         guest.check_type::<Committed<'_>, Done>(functions.on_commit, "on-commit")?;
     }
-    let described = guest.call(plugin.engine.limits.call_time, |store| match &calls {
+    let described = guest.call(CallTime::Limit(plugin.engine.limits.call_time), |store| match &calls {
         Calls::Component(functions) => {
             Ok(Ok(functions.describe.typed::<(), DescribeResult>(&store)?.call(store, ())?.0.into()))
         }
@@ -135,12 +137,17 @@ struct WasmInterceptor {
 }
 
 impl Interceptor for WasmInterceptor {
-    fn call(&mut self, call: Call<'_>, state: Box<dyn StateAccess>) -> (Box<dyn StateAccess>, Result<Answered, Fault>) {
+    fn call(
+        &mut self,
+        call: Call<'_>,
+        state: Box<dyn StateAccess>,
+        at_most: Option<Duration>,
+    ) -> (Box<dyn StateAccess>, Result<Answered, Fault>) {
         let calls = &self.calls;
         self.guest.with_state(state, |guest| {
             let mut answered = match call {
-                Call::Send(_, batch) | Call::Consume(_, batch) => filter(guest, calls, call, batch)?,
-                Call::Acknowledgement(..) | Call::Commit(_) => observe(guest, calls, call)?,
+                Call::Send(_, batch) | Call::Consume(_, batch) => filter(guest, calls, call, batch, at_most)?,
+                Call::Acknowledgement(..) | Call::Commit(_) => observe(guest, calls, call, at_most)?,
             };
             answered.emitted = guest.data().take_emitted();
             Ok(answered)
@@ -149,10 +156,16 @@ impl Interceptor for WasmInterceptor {
 }
 
 /// The hooks that may change a batch.
-fn filter(guest: &mut Guest, calls: &Calls, call: Call<'_>, batch: &Bytes) -> Result<Answered, Fault> {
+fn filter(
+    guest: &mut Guest,
+    calls: &Calls,
+    call: Call<'_>,
+    batch: &Bytes,
+    at_most: Option<Duration>,
+) -> Result<Answered, Fault> {
     let input = records::input(batch)?;
     let call_time = guest.data().limits().hook_time(input.header().record_count.unsigned_abs() as usize);
-    let outcome = guest.call(call_time, |store| {
+    let outcome = guest.call(CallTime::of(call_time, at_most), |store| {
         store.data_mut().let_emit();
         match calls {
             Calls::Component(functions) => {
@@ -180,13 +193,13 @@ fn change(change: GuestChange, allowed_bytes: usize, input: &BatchView<'_>) -> R
 }
 
 /// The hooks that observe.
-fn observe(guest: &mut Guest, calls: &Calls, call: Call<'_>) -> Result<Answered, Fault> {
+fn observe(guest: &mut Guest, calls: &Calls, call: Call<'_>, at_most: Option<Duration>) -> Result<Answered, Fault> {
     let entries = match call {
         Call::Commit(commit) => commit.offsets.len(),
         _ => 1,
     };
     let call_time = guest.data().limits().hook_time(entries);
-    guest.call(call_time, |store| {
+    guest.call(CallTime::of(call_time, at_most), |store| {
         store.data_mut().let_emit();
         match (calls, call) {
             (Calls::Flat(instance), _) => instance.observe(store, call),

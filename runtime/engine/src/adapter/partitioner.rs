@@ -1,6 +1,7 @@
 //! The kind `partitioner`: an instance as `pelton_api::partitioner::Partitioner`.
 
 use super::guest::{Guest, Instance};
+use crate::clock::CallTime;
 use crate::host::Purpose;
 use crate::plugin::{Code, Exports, PluginInner};
 use crate::records;
@@ -64,7 +65,7 @@ impl PartitionerFactory for Factory {
 
     fn instantiate(&self, config: &str) -> Result<Box<dyn Partitioner>, Fault> {
         let (mut guest, calls) = open(&self.plugin)?;
-        guest.call(self.plugin.engine.limits.call_time, |store| match &calls {
+        guest.call(CallTime::Limit(self.plugin.engine.limits.call_time), |store| match &calls {
             Calls::Component { configure, .. } => {
                 let configure = configure.typed::<Configure<'_>, ConfigureResult>(&store)?;
                 Ok(configure.call(store, (config,))?.0)
@@ -83,7 +84,7 @@ pub(crate) fn describe(plugin: &Arc<PluginInner>) -> Result<Parts, ModuleError> 
         guest.check_type::<Configure<'_>, ConfigureResult>(*configure, "configure")?;
         guest.check_type::<Partition<'_>, PartitionResult>(*partition, "partition")?;
     }
-    let described = guest.call(plugin.engine.limits.call_time, |store| match &calls {
+    let described = guest.call(CallTime::Limit(plugin.engine.limits.call_time), |store| match &calls {
         Calls::Component { describe, .. } => {
             Ok(Ok(describe.typed::<(), DescribeResult>(&store)?.call(store, ())?.0.into()))
         }
@@ -125,7 +126,7 @@ impl Partitioner for WasmPartitioner {
         self.guest.unless_failed(|guest| {
             let count = records::input(batch)?.header().record_count;
             let call_time = guest.data().limits().hook_time(count.unsigned_abs() as usize);
-            let answer = guest.call(call_time, |store| match calls {
+            let answer = guest.call(CallTime::Limit(call_time), |store| match calls {
                 Calls::Component { partition, .. } => {
                     let partition = partition.typed::<Partition<'_>, PartitionResult>(&store)?;
                     Ok(partition.call(store, (batch, topic, partitions))?.0)

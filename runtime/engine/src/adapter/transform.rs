@@ -1,6 +1,7 @@
 //! The kind `transform`: an instance as `pelton_api::transform::Transform`.
 
 use super::guest::{Called, Guest, Instance};
+use crate::clock::CallTime;
 use crate::host::Purpose;
 use crate::plugin::{Code, Exports, PluginInner};
 use crate::records;
@@ -56,7 +57,7 @@ impl TransformFactory for Factory {
     fn instantiate(&self, config: &str, stores: &[String]) -> Result<Box<dyn Transform>, Fault> {
         let purpose = Purpose { stores: stores.len(), ..Purpose::default() };
         let (mut guest, calls) = open(&self.plugin, purpose)?;
-        guest.call(self.plugin.engine.limits.call_time, |store| match &calls {
+        guest.call(CallTime::Limit(self.plugin.engine.limits.call_time), |store| match &calls {
             Calls::Component { configure, .. } => {
                 let configure = configure.typed::<Configure<'_>, ConfigureResult>(&store)?;
                 Ok(configure.call(store, (config, stores))?.0)
@@ -118,7 +119,7 @@ impl Transform for WasmTransform {
         self.guest.with_state(state, |guest| {
             let input = records::input(batch)?;
             let limits = guest.data().limits().clone();
-            let processed = guest.call(limits.call_time, |store| -> Called<GuestProcessed> {
+            let processed = guest.call(CallTime::Limit(limits.call_time), |store| -> Called<GuestProcessed> {
                 match calls {
                     Calls::Component { process, .. } => {
                         let process = process.typed::<Process<'_>, ProcessResult>(&store)?;

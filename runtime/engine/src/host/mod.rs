@@ -12,6 +12,7 @@ pub(crate) mod metrics;
 pub(crate) mod state;
 pub(crate) mod time;
 
+use crate::clock::{CallClock, CallTime};
 use crate::limits::{Limits, Meter};
 use crate::plugin::PluginInner;
 use pelton_api::fault::Fault;
@@ -19,7 +20,6 @@ use pelton_api::hooks::Emission;
 use pelton_api::manifest::PluginKind;
 use pelton_api::transform::StateAccess;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use wasmtime::component::Linker;
 
 /// Interfaces of the contract; every 0.1.x of them is served.
@@ -102,10 +102,8 @@ pub(crate) struct HostData {
     pub(crate) state_written_bytes: usize,
     /// Batches for other topics, of this call. `None` outside of a hook.
     pub(crate) emitted: Option<emit::Emitted>,
-    /// When the call began, how long it may take, and how long the host has worked for it since.
-    pub(crate) call_began: Instant,
-    pub(crate) call_time: Duration,
-    pub(crate) host_time: Duration,
+    /// Of the call that has begun.
+    pub(crate) clock: CallClock,
     /// What the host of a flat module keeps for it.
     pub(crate) flat: Option<crate::flat::Guest>,
 }
@@ -119,9 +117,7 @@ impl HostData {
             state: None,
             state_written_bytes: 0,
             emitted: None,
-            call_began: Instant::now(),
-            call_time: limits.call_time,
-            host_time: Duration::ZERO,
+            clock: CallClock::start(CallTime::Limit(limits.call_time)),
             flat: None,
             plugin,
         }
@@ -132,12 +128,10 @@ impl HostData {
     }
 
     /// Starts the clocks and counters of one call.
-    pub(crate) fn begin_call(&mut self, call_time: Duration) {
+    pub(crate) fn begin_call(&mut self, time: CallTime) {
         self.state_written_bytes = 0;
         self.emitted = None;
-        self.call_began = Instant::now();
-        self.call_time = call_time;
-        self.host_time = Duration::ZERO;
+        self.clock = CallClock::start(time);
     }
 
     /// Lets the guest emit during the call that has begun.
@@ -148,16 +142,6 @@ impl HostData {
     /// What the guest emitted during the call, in its order.
     pub(crate) fn take_emitted(&mut self) -> Vec<Emission> {
         self.emitted.take().map(emit::Emitted::into_batches).unwrap_or_default()
-    }
-
-    /// How much of its time the guest has left in this call. The state store's time is not the guest's.
-    pub(crate) fn time_left(&self) -> Option<Duration> {
-        let used = self.call_began.elapsed().saturating_sub(self.host_time);
-        self.call_time.checked_sub(used).filter(|left| !left.is_zero())
-    }
-
-    pub(crate) fn time_is_up(&self) -> Fault {
-        Fault::Limit { limit: "time", detail: format!("this call may take {:?}", self.call_time) }
     }
 
     /// Stops a guest that asks for what its world does not grant.

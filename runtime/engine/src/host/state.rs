@@ -11,8 +11,6 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, WasmList};
 
 const LENGTH_BYTES: usize = 4;
-/// The stores may work this many times the guest's own time limit in one call.
-const HOST_TIME_FACTOR: u32 = 10;
 /// Entries between two looks at the clock.
 const ENTRIES_A_LOOK: u32 = 256;
 
@@ -62,6 +60,7 @@ pub(crate) struct OneStore {
     written_bytes: usize,
     began: Instant,
     deadline: Instant,
+    up: Fault,
     entries: u32,
 }
 
@@ -86,7 +85,8 @@ impl HostData {
             write_limit_bytes: limits.state_write_bytes,
             written_bytes: self.state_written_bytes,
             began,
-            deadline: began + (self.call_time * HOST_TIME_FACTOR).saturating_sub(self.host_time),
+            deadline: self.clock.host_deadline(),
+            up: self.clock.is_up(),
             entries: 0,
         })
     }
@@ -95,7 +95,7 @@ impl HostData {
     pub(crate) fn take_back(&mut self, store: OneStore) {
         self.state = Some(store.access);
         self.state_written_bytes = store.written_bytes;
-        self.host_time += store.began.elapsed();
+        self.clock.host_worked(store.began.elapsed());
     }
 }
 
@@ -124,8 +124,7 @@ impl OneStore {
         let due = self.entries.is_multiple_of(ENTRIES_A_LOOK);
         self.entries = self.entries.wrapping_add(1);
         if due && Instant::now() >= self.deadline {
-            let detail = format!("its state calls took more than {HOST_TIME_FACTOR} times the time of a call");
-            return Err(Stop(Fault::Limit { limit: "time", detail }));
+            return Err(Stop(self.up.clone()));
         }
         Ok(())
     }

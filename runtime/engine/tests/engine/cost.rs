@@ -30,7 +30,7 @@ fn cost_of_an_interceptor_that_changes_nothing() {
         for round in 0..5 {
             let began = cpu_ns();
             for _ in 0..calls() {
-                let (back, answered) = instance.call(Call::Send(&origin, &input), state);
+                let (back, answered) = instance.call(Call::Send(&origin, &input), state, None);
                 assert_eq!(answered.unwrap().change, Change::None);
                 state = back;
             }

@@ -130,6 +130,6 @@ pub fn call_hook(instance: &mut dyn Interceptor, hook: Hook) -> (MapState, Resul
         Hook::OnConsume => Call::Consume(&origin, &batch),
         Hook::OnCommit => Call::Commit(&commit),
     };
-    let (state, answered) = instance.call(call, Box::new(MapState::default()));
+    let (state, answered) = instance.call(call, Box::new(MapState::default()), None);
     (MapState::of(state), answered)
 }

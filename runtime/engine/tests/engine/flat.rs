@@ -141,7 +141,7 @@ fn check_consume(language: &str, instance: &mut dyn Interceptor, said: &Said) {
     let (to, input) = (origin(), three_records());
     let mut state: Box<dyn pelton_api::transform::StateAccess> = Box::new(MapState::default());
     for times in 1..=3_u8 {
-        let (back, answered) = instance.call(Call::Consume(&to, &input), state);
+        let (back, answered) = instance.call(Call::Consume(&to, &input), state, None);
         let answered = answered.unwrap_or_else(|fault| panic!("{language}: {fault}"));
         assert_eq!(answered.change, Change::None, "{language}");
         assert_eq!(answered.emitted.len(), 1, "{language}");
@@ -556,7 +556,7 @@ fn each_sdk_changes_every_record_of_many_batches() {
             let began = cpu_ns();
             let mut last = Bytes::new();
             for _ in 0..calls {
-                let (_, answered) = instance.call(Call::Send(&from, &input), Box::new(MapState::default()));
+                let (_, answered) = instance.call(Call::Send(&from, &input), Box::new(MapState::default()), None);
                 match answered.unwrap_or_else(|fault| panic!("{language}: {fault}")).change {
                     Change::Replace(changed) => last = changed,
                     other => panic!("{language}: {other:?}"),

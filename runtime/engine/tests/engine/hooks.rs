@@ -1,8 +1,8 @@
 //! Honest interceptors and partitioners: what they say of themselves, what they are asked and what they answer.
 
-use crate::fixtures::{call_hook, engine, guest, three_records};
+use crate::fixtures::{MapState, call_hook, engine, guest, origin, three_records};
 use pelton_api::fault::Fault;
-use pelton_api::interceptor::{Answered, Change, Hook, HookSet, Parts, Reuse};
+use pelton_api::interceptor::{Answered, Call, Change, Hook, HookSet, Interceptor, Parts, Reuse};
 use pelton_api::manifest::{Abi, PluginKind};
 use pelton_engine::Plugin;
 use pelton_record::BatchView;
@@ -18,6 +18,21 @@ fn answer(plugin: &Plugin, config: &str) -> Result<Answered, Fault> {
     let factory = plugin.interceptor().unwrap();
     let mut instance = factory.instantiate("orders", config, &["granted".to_owned()]).unwrap();
     call_hook(&mut *instance, hook).1
+}
+
+#[test]
+fn a_call_that_cannot_be_waited_for_ends_late_and_is_no_fault_of_a_limit() {
+    let plugin = interceptor();
+    let mut looping = plugin.interceptor().unwrap().instantiate("orders", "on-send: loop", &[]).unwrap();
+    let moment = Some(Duration::from_millis(2));
+    let (from, batch) = (origin(), three_records());
+    let call = |instance: &mut dyn Interceptor| {
+        instance.call(Call::Send(&from, &batch), Box::new(MapState::default()), moment).1
+    };
+    assert_eq!(call(&mut *looping), Err(Fault::Late(Duration::from_millis(2))));
+    assert!(matches!(call(&mut *looping), Err(Fault::Host(_))), "its memory is anyhow");
+    let mut honest = plugin.interceptor().unwrap().instantiate("orders", "on-send: nothing", &[]).unwrap();
+    assert_eq!(call(&mut *honest), Ok(Answered::default()));
 }
 
 #[test]

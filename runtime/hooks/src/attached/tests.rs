@@ -9,8 +9,9 @@ use pelton_api::fault::Fault;
 use pelton_api::hooks::{Acknowledgement, Commit, Consumed, Emission, Sent, TopicHooks};
 use pelton_api::interceptor::{Answered, Call, Change, Hook, Parts, Reuse, Wants};
 use pelton_record::{BatchHeader, BatchView, Codec};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const SEND: [Hook; 1] = [Hook::OnSend];
 const CONSUME: [Hook; 1] = [Hook::OnConsume];
@@ -232,6 +233,38 @@ fn a_circuit_opens_is_tried_and_closes() {
     let sent: Vec<_> = (0..4).map(|_| hooks.on_send(&origin(0), &came)).collect();
     assert!(sent[..3].iter().all(|sent| matches!(sent, Sent::Unavailable { .. })));
     assert_eq!(sent[3], Sent::Pass { changed: None, emitted: Vec::new() });
+}
+
+#[test]
+fn who_cannot_wait_gets_an_answer_in_time_or_none_and_nothing_is_held_against_the_plugin() {
+    let house = House::new();
+    let slow = Arc::new(AtomicBool::new(true));
+    let switch = slow.clone();
+    let double = Double::on_batch(wants(&SEND), move |_| {
+        if switch.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        answer(Change::Drop(vec![0]))
+    });
+    let made = double.made.clone();
+    house.shelve("p@1", double);
+    let hooks = house.attach(&[("pelton.interceptors", "p@1"), ("pelton.interceptors.breaker.faults", "1")]);
+    let (came, moment) = (batch(&["a", "b"]), Duration::from_millis(1));
+    let within = |batch: &Bytes| hooks.on_send_within(moment, &origin(0), batch);
+    assert_eq!((within(&came), made.load(Ordering::Relaxed)), (None, 0), "to make an instance takes too long");
+    assert_eq!(values(&passed(hooks.on_send(&origin(0), &came)).0.unwrap()), ["b"]);
+    assert_eq!(within(&came), None, "it is late");
+    let report = &house.chains.report("orders").unwrap().interceptors[0];
+    assert_eq!((report.breaker, report.hooks[0].faults), (BreakerState::Closed, 0));
+    assert_eq!(values(&passed(hooks.on_send(&origin(0), &came)).0.unwrap()), ["b"], "elsewhere it gets ready");
+    assert_eq!(made.load(Ordering::Relaxed), 2, "one that was stopped is not entered again");
+    slow.store(false, Ordering::Relaxed);
+    let far = |batch: &Bytes| hooks.on_send_within(Duration::from_secs(60), &origin(0), batch);
+    assert_eq!(values(&passed(far(&came).unwrap()).0.unwrap()), ["b"]);
+    assert_eq!(far(&compressed(&came, Codec::Zstd)), None, "to unpack takes long");
+    house.shelve("s@1", upper());
+    let shadowed = house.attach(&[("pelton.interceptors", "p@1"), ("pelton.interceptors.shadow", "s@1")]);
+    assert_eq!(shadowed.on_send_within(Duration::from_secs(60), &origin(0), &came), None, "a shadow sees it once");
 }
 
 #[test]

@@ -7,7 +7,7 @@ const LONG: Duration = Duration::from_secs(30);
 
 fn lane() -> (Pool, Arc<Lane>) {
     let pool = Pool::new(Handle::current());
-    (pool.clone(), Arc::new(Lane::new(pool)))
+    (pool.clone(), Arc::new(Lane::new(pool, Arc::default())))
 }
 
 fn put(lane: &Arc<Lane>, item: impl FnOnce() -> Step + Send + 'static) {
@@ -46,7 +46,7 @@ async fn items_run_in_order_also_across_waits_panics_and_holds() {
     for value in 3..100 {
         put(&lane, note(&seen, value));
     }
-    assert_eq!(lane.if_empty(|| ()), None);
+    assert!(lane.enter().is_none(), "a held lane was entered");
     // Whatever runs in the pool now, it is not this lane.
     pool.call(&Arc::new(Pace::default()), LONG, || ()).await.unwrap();
     assert!(saw.try_recv().is_err(), "a held lane went on");
@@ -77,7 +77,7 @@ async fn quiet_waits_for_the_item_that_is_waited_for() {
     open.send(()).unwrap();
     tokio::time::timeout(LONG, quiet).await.unwrap().unwrap();
     lane.release();
-    assert_eq!(lane.if_empty(|| 7), Some(7));
+    assert!(lane.enter().is_some());
     pool.stop();
 }
 
@@ -111,7 +111,7 @@ async fn a_pool_that_stops_leaves_nobody_waiting() {
         });
         answered
     };
-    let held = Arc::new(Lane::new(pool.clone()));
+    let held = Arc::new(Lane::new(pool.clone(), Arc::default()));
     held.hold();
     let (behind, of_held) = (waiting(&lane), waiting(&held));
     pool.stop();
@@ -120,4 +120,34 @@ async fn a_pool_that_stops_leaves_nobody_waiting() {
     held.release();
     assert!(of_held.await.is_err());
     assert!(waiting(&lane).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_enters_is_followed_by_what_came_meanwhile() {
+    let (pool, lane) = lane();
+    let (seen, saw) = mpsc::channel();
+    let inside = lane.enter().unwrap();
+    assert!(lane.enter().is_none(), "two were inside");
+    put(&lane, note(&seen, 3));
+    let (first, later) = (seen.clone(), seen.clone());
+    inside.run(|| {
+        first.send(1).unwrap();
+        // It did not get ready: a guest thread takes it up, before all that came meanwhile.
+        Err(Box::new(move || {
+            later.send(2).unwrap();
+            Step::Done
+        }))
+    });
+    for value in 1..=3 {
+        assert_eq!(saw.recv_timeout(LONG).unwrap(), value);
+    }
+    lane.hold();
+    lane.quiet().await;
+    lane.release();
+    let inside = lane.enter().unwrap();
+    put(&lane, note(&seen, 4));
+    assert!(saw.try_recv().is_err(), "it overtook whoever was inside");
+    inside.run(|| panic!("on purpose"));
+    assert_eq!(saw.recv_timeout(LONG).unwrap(), 4);
+    pool.stop();
 }

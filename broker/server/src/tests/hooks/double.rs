@@ -19,6 +19,7 @@ type OnSend = Box<dyn Fn(&Origin, &Bytes) -> Sent + Send + Sync>;
 type OnAcknowledgement = Box<dyn Fn(&Origin, &Acknowledgement) -> Vec<Emission> + Send + Sync>;
 type OnConsume = Box<dyn Fn(&Origin, &Bytes) -> Result<Consumed, String> + Send + Sync>;
 type OnCommit = Box<dyn Fn(&Commit) -> Vec<Emission> + Send + Sync>;
+type OnSendWithin = Box<dyn Fn(&Bytes) -> Option<Sent> + Send + Sync>;
 type OnSent = Box<dyn Fn(i32, bool) + Send + Sync>;
 
 /// One plugin.
@@ -26,6 +27,7 @@ type OnSent = Box<dyn Fn(i32, bool) + Send + Sync>;
 pub struct Double {
     identity: String,
     send: Option<OnSend>,
+    send_within: Option<OnSendWithin>,
     acknowledgement: Option<OnAcknowledgement>,
     consume: Option<OnConsume>,
     commit: Option<OnCommit>,
@@ -39,6 +41,12 @@ impl Double {
 
     pub fn on_send(mut self, call: impl Fn(&Origin, &Bytes) -> Sent + Send + Sync + 'static) -> Self {
         self.send = Some(Box::new(call));
+        self
+    }
+
+    /// What on-send does on a thread that others wait for.
+    pub fn on_send_within(mut self, call: impl Fn(&Bytes) -> Option<Sent> + Send + Sync + 'static) -> Self {
+        self.send_within = Some(Box::new(call));
         self
     }
 
@@ -91,6 +99,10 @@ impl TopicHooks for Double {
 
     fn on_send(&self, from: &Origin, batch: &Bytes) -> Sent {
         self.send.as_ref().expect("it is wanted")(from, batch)
+    }
+
+    fn on_send_within(&self, _: Duration, _: &Origin, batch: &Bytes) -> Option<Sent> {
+        self.send_within.as_ref().and_then(|call| call(batch))
     }
 
     fn sent(&self, partition: i32, appended: bool) {

@@ -36,6 +36,7 @@ fn with_store<R>(map: &mut Map, call: impl FnOnce(&mut OneStore) -> R) -> R {
         written_bytes: 0,
         began,
         deadline: began + std::time::Duration::from_secs(3_600),
+        up: Fault::Limit { limit: "time", detail: "too long".to_owned() },
         entries: 0,
     };
     let answer = call(&mut one);

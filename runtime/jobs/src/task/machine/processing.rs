@@ -385,6 +385,7 @@ fn of_partitioner(fault: Fault, topic: &str) -> Fault {
         Fault::Limit { limit, detail } => Fault::Limit { limit, detail: told(detail) },
         Fault::Malformed(text) => Fault::Malformed(told(text)),
         Fault::Host(text) => Fault::Host(told(text)),
+        late @ Fault::Late(_) => late,
     }
 }
 

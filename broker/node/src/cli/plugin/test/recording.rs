@@ -71,9 +71,14 @@ struct Instance {
 }
 
 impl Interceptor for Instance {
-    fn call(&mut self, call: Call<'_>, state: Box<dyn StateAccess>) -> (Box<dyn StateAccess>, Result<Answered, Fault>) {
+    fn call(
+        &mut self,
+        call: Call<'_>,
+        state: Box<dyn StateAccess>,
+        at_most: Option<Duration>,
+    ) -> (Box<dyn StateAccess>, Result<Answered, Fault>) {
         let (fuel, started) = (self.plugin.fuel_used(), Instant::now());
-        let (state, answered) = self.inner.call(call, state);
+        let (state, answered) = self.inner.call(call, state, at_most);
         let mut tape = self.recorder.lock();
         tape.called = true;
         tape.took += started.elapsed();
