@@ -9,8 +9,9 @@ use crate::engine::TICK;
 use pelton_api::fault::Fault;
 use std::time::{Duration, Instant};
 
-/// How many times its limit a call may last by the clock, when its thread does not get the processor.
-const WAIT_FACTOR: u32 = 8;
+/// How many times its limit a call may last by the clock, when its thread does not get the processor. An honest guest that is slow
+/// runs when nobody else wants to, which may take a while on a busy machine.
+const WAIT_FACTOR: u32 = 40;
 /// How many times its limit the host may work for one call: the state store's reads from disk, in the main.
 const HOST_TIME_FACTOR: u32 = 10;
 
