@@ -1,5 +1,7 @@
 //! The settings that decisions depend on, under Kafka's names. `broker/node` fills them from its configuration.
 
+use pelton_record::{Codec, TimestampType};
+
 /// Settings of one broker's core. Defaults are Kafka's unless a comment says why not.
 #[derive(Debug, Clone)]
 pub struct CoreConfig {
@@ -26,8 +28,22 @@ pub struct CoreConfig {
     /// `transaction.max.timeout.ms`.
     pub transaction_max_timeout_ms: i32,
     /// Whether an acknowledgement waits for fdatasync (`durability=fsync`, the default) or for the write
-    /// alone (`durability=replicated`, Kafka's default behaviour).
+    /// alone (`durability=replicated`, Kafka's default behaviour). A topic's `durability` goes before.
     pub fsync: bool,
+    /// `log.message.timestamp.type`. A topic's `message.timestamp.type` goes before, and so on for the next ones.
+    pub message_timestamp_type: TimestampType,
+    /// `log.message.timestamp.before.max.ms`.
+    pub message_timestamp_before_max_ms: i64,
+    /// `log.message.timestamp.after.max.ms`.
+    pub message_timestamp_after_max_ms: i64,
+    /// `compression.type`; `None` is Kafka's `producer`.
+    pub compression: Option<Codec>,
+    /// `log.flush.interval.messages`: unsynced records after which a write is synced.
+    pub flush_interval_messages: i64,
+    /// `log.flush.interval.ms`: how long a record may stay unsynced, in milliseconds. `None`: no limit.
+    pub flush_interval_ms: Option<i64>,
+    /// The most bytes that the records of one batch may take when a rule makes the broker decompress them.
+    pub decompressed_max_bytes: usize,
 }
 
 impl Default for CoreConfig {
@@ -45,6 +61,13 @@ impl Default for CoreConfig {
             offset_metadata_max_bytes: 4_096,
             transaction_max_timeout_ms: 900_000,
             fsync: true,
+            message_timestamp_type: TimestampType::Create,
+            message_timestamp_before_max_ms: i64::MAX,
+            message_timestamp_after_max_ms: 3_600_000,
+            compression: None,
+            flush_interval_messages: i64::MAX,
+            flush_interval_ms: None,
+            decompressed_max_bytes: 64 << 20,
         }
     }
 }

@@ -21,7 +21,9 @@ pub enum Effect {
         /// The answer.
         reply: Reply,
     },
-    /// Append batches to the partition's log. On failure: [`crate::event::Event::StorageFailed`].
+    /// Append batches to the partition's log, in one go with every other write of the same step: once one has failed, the
+    /// later ones of the step are not made. On failure: [`crate::event::Event::NoRoom`] where the medium is full and the
+    /// log is as it was, [`crate::event::Event::StorageFailed`] otherwise.
     Write {
         /// Whose log.
         partition: TopicPartition,
@@ -45,7 +47,7 @@ pub enum Effect {
         /// The last stable offset when it was aborted.
         last_stable: Offset,
     },
-    /// Read whole batches in `from .. end`, put them into `answer.records` and give the answer. With
+    /// Find whole batches in `from .. end`, put them (or where they lie) into `answer.records` and give the answer. With
     /// `with_aborted`, put the aborted transactions that overlap them into `answer.aborted` as well.
     Read {
         /// The waiting request.
@@ -62,6 +64,16 @@ pub enum Effect {
         with_aborted: bool,
         /// The answer but for the records.
         answer: Fetched,
+    },
+    /// Delete what lies below `before` from the partition's log, durably, report [`crate::event::Event::Trimmed`], and
+    /// answer [`crate::event::PartitionReply::RecordsDeleted`].
+    DeleteRecords {
+        /// The waiting request.
+        token: Token,
+        /// Whose log.
+        partition: TopicPartition,
+        /// First offset to keep.
+        before: Offset,
     },
     /// Look an offset up in the log below `end` and answer [`crate::event::PartitionReply::Located`].
     Locate {
@@ -132,8 +144,8 @@ impl Effect {
 /// A batch with its place in the log.
 #[derive(Debug, Clone)]
 pub struct AssignedBatch {
-    /// The header with base offset and leader epoch as assigned (and the CRC unchanged: neither is covered by it).
+    /// The header to write, base offset and leader epoch as assigned, the CRC right (neither is covered by it).
     pub header: BatchHeader,
-    /// The batch as it came; the shell patches the two fields when it writes.
+    /// The batch as it came. The shell writes the header in place of the one that this begins with.
     pub bytes: Bytes,
 }

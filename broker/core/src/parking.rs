@@ -89,6 +89,17 @@ impl<K: Ord + Copy, T> Parking<K, T> {
         released
     }
 
+    /// Takes out everything whose key is above `limit`, in order.
+    pub fn take_above(&mut self, limit: K) -> Vec<T> {
+        let above = self.waiting.split_off(&(limit, u64::MAX));
+        let mut taken = Vec::with_capacity(above.len());
+        for (place, parked) in above {
+            self.forget(parked.token, place);
+            taken.push(parked.thing);
+        }
+        taken
+    }
+
     /// Takes out everything, in order.
     pub fn drain(&mut self) -> Vec<T> {
         self.places.clear();

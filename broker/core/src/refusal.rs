@@ -15,6 +15,8 @@ pub enum Refusal {
     CorruptMessage(String),
     #[error("the record batch breaks a rule: {0}")]
     InvalidRecord(String),
+    #[error("{0}")]
+    InvalidTimestamp(String),
     #[error("the batch is larger than the topic's max.message.bytes")]
     RecordTooLarge,
     #[error("the batch's format is older than version 2; use a client that writes record format v2")]
@@ -91,6 +93,12 @@ pub enum Refusal {
     UnknownLeaderEpoch,
     #[error("the log could not be written or read: {0}")]
     Storage(String),
+    #[error("there is no room to write the log; make room and it goes on: {0}")]
+    NoRoom(String),
+    #[error("{0} is not among log.dirs; name one of them by its absolute path")]
+    LogDirNotFound(String),
+    #[error("this broker has no replica of that partition")]
+    ReplicaNotAvailable,
     #[error("the request was not finished in time")]
     RequestTimedOut,
     #[error("the broker is stopping")]

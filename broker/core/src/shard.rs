@@ -12,10 +12,10 @@ use crate::config::CoreConfig;
 use crate::coordinator::Coordinator;
 use crate::coordinator::frame::Frame;
 use crate::effect::Effect;
-use crate::event::{Envelope, Event, PartitionRequest, RecoveredLog, Reply, Request};
+use crate::event::{Envelope, Event, PartitionRequest, ProducerState, RecoveredLog, Reply, Request};
 use crate::group::Groups;
 use crate::model::{
-    METADATA_TOPIC, OFFSETS_TOPIC, PartId, TRANSACTIONS_TOPIC, Timestamp, TopicId, TopicPartition, Watermarks,
+    METADATA_TOPIC, OFFSETS_TOPIC, Offset, PartId, TRANSACTIONS_TOPIC, Timestamp, TopicId, TopicPartition, Watermarks,
 };
 use crate::partition::Partition;
 use crate::refusal::Refusal;
@@ -35,6 +35,21 @@ pub struct Shard {
     groups: BTreeMap<i32, Frame<Groups>>,
     transactions: BTreeMap<i32, Frame<Transactions>>,
     cluster: Option<Frame<Cluster>>,
+    /// How many steps were taken. What one asks for is performed before the next.
+    steps: u64,
+    /// Partitions whose storage is out of reach, and why. They have no machine.
+    offline: BTreeMap<TopicPartition, (TopicId, String)>,
+}
+
+/// A partition whose log had no room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoRoom {
+    /// Which.
+    pub partition: TopicPartition,
+    /// Where its log ends.
+    pub log_end: Offset,
+    /// What the operating system said.
+    pub message: String,
 }
 
 /// An event on its way inside of the shard.
@@ -53,6 +68,8 @@ impl Shard {
             groups: BTreeMap::new(),
             transactions: BTreeMap::new(),
             cluster: None,
+            steps: 0,
+            offline: BTreeMap::new(),
         }
     }
 
@@ -84,6 +101,7 @@ impl Shard {
             }
             _ => {}
         }
+        self.offline.remove(&partition);
         let machine = Partition::open(self.config.clone(), partition.clone(), topic_id, configs, log);
         self.partitions.insert(partition, machine);
     }
@@ -111,6 +129,36 @@ impl Shard {
         machine.close(effects);
     }
 
+    /// The storage of a partition is out of reach: whatever waits there is refused, and so is what is asked of it, and of
+    /// the coordinator on it, until it is opened again.
+    pub fn take_offline(
+        &mut self,
+        now: Timestamp,
+        partition: TopicPartition,
+        topic_id: TopicId,
+        message: String,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(machine) = self.partitions.get_mut(&partition) {
+            // Whoever waits for an append hears of the storage, and not that the partition is unknown.
+            machine.step(now, Event::StorageFailed { message: message.clone() }, effects);
+        }
+        self.close(&partition, effects);
+        self.offline.insert(partition, (topic_id, message));
+    }
+
+    /// Forgets a partition that is offline, because its topic was deleted.
+    pub fn forget_offline(&mut self, partition: &TopicPartition, topic_id: TopicId) {
+        if self.offline.get(partition).is_some_and(|(id, _)| *id == topic_id) {
+            self.offline.remove(partition);
+        }
+    }
+
+    /// The partitions that are offline, in order.
+    pub fn offline(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.offline.keys()
+    }
+
     /// Whether the partition is here.
     pub fn has(&self, partition: &TopicPartition) -> bool {
         self.partitions.contains_key(partition)
@@ -119,6 +167,17 @@ impl Shard {
     /// The four offsets of a partition that is here.
     pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
         self.partitions.get(partition).map(Partition::watermarks)
+    }
+
+    /// What a partition that is here remembers of its producers, the longest silent first.
+    pub fn producers(&self, partition: &TopicPartition) -> Option<Vec<ProducerState>> {
+        self.partitions.get(partition).map(Partition::producers)
+    }
+
+    /// What a partition that is here remembers of its producers, if its log ends at `log_end`.
+    pub fn producers_at(&self, partition: &TopicPartition, log_end: Offset) -> Option<Vec<ProducerState>> {
+        let machine = self.partitions.get(partition)?;
+        (machine.watermarks().log_end == log_end).then(|| machine.producers())
     }
 
     /// The partitions that are here, with the ids of their topics, in order.
@@ -141,7 +200,25 @@ impl Shard {
     /// # Panics
     /// When the machines talk in a circle ([`MAX_LOCAL_EVENTS`]): stopping is better than never answering again.
     pub fn step(&mut self, now: Timestamp, envelope: Envelope, effects: &mut Vec<Effect>) {
-        let mut queue = VecDeque::from([Local { envelope, deferred: false }]);
+        self.steps += 1;
+        self.run(now, VecDeque::from([Local { envelope, deferred: false }]), effects);
+    }
+
+    /// Tells partitions what of the last step's writes the medium had no room for. All are told before anything that
+    /// follows from it is asked of any of them.
+    ///
+    /// # Panics
+    /// As for [`Shard::step`].
+    pub fn no_room(&mut self, now: Timestamp, failed: Vec<NoRoom>, effects: &mut Vec<Effect>) {
+        // Still of the same step: what it decided is what is taken back.
+        let queue = failed.into_iter().map(|NoRoom { partition, log_end, message }| Local {
+            envelope: Envelope { to: PartId::Partition(partition), event: Event::NoRoom { log_end, message } },
+            deferred: false,
+        });
+        self.run(now, queue.collect(), effects);
+    }
+
+    fn run(&mut self, now: Timestamp, mut queue: VecDeque<Local>, effects: &mut Vec<Effect>) {
         let mut caused = Vec::new();
         let mut taken = 0;
         while let Some(mut local) = queue.pop_front() {
@@ -168,13 +245,18 @@ impl Shard {
     fn give(&mut self, now: Timestamp, to: &PartId, event: Event, effects: &mut Vec<Effect>) {
         if !self.owns(to) {
             if let Event::Ask { reply_to, request } = event {
-                effects.extend(Effect::answer(reply_to, refuse_unknown(&request)));
+                let reply = match self.offline.get(&to.log()) {
+                    Some((_, message)) => refuse_offline(&request, message),
+                    None => refuse_unknown(&request),
+                };
+                effects.extend(Effect::answer(reply_to, reply));
             }
             return;
         }
         match to {
             PartId::Partition(partition) => {
                 if let Some(machine) = self.partitions.get_mut(partition) {
+                    machine.performed_before(self.steps);
                     machine.step(now, event, effects);
                 }
             }
@@ -223,6 +305,16 @@ fn refuse_unknown(request: &Request) -> Reply {
         Request::Group(_) => Reply::Group(Err(Refusal::NotCoordinator)),
         Request::Transaction(_) => Reply::Transaction(Err(Refusal::NotCoordinator)),
         Request::Cluster(_) => Reply::Cluster(Err(Refusal::NotCoordinator)),
+    }
+}
+
+/// The refusal of a question whose machine has lost its storage.
+fn refuse_offline(request: &Request, message: &str) -> Reply {
+    match request {
+        Request::Partition(_) => Reply::Partition(Err(Refusal::Storage(message.to_owned()))),
+        Request::Group(_) => Reply::Group(Err(Refusal::CoordinatorNotAvailable)),
+        Request::Transaction(_) => Reply::Transaction(Err(Refusal::CoordinatorNotAvailable)),
+        Request::Cluster(_) => Reply::Cluster(Err(Refusal::Storage(message.to_owned()))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a log is told about its segments.
 
+use crate::compaction::CompactionConfig;
+
 /// Settings of one log; the names and defaults are those of Kafka's topic settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
@@ -24,6 +26,10 @@ pub struct LogConfig {
     /// Whether `cleanup.policy` holds `compact`: then offsets may be missing between two segments; without
     /// it, a missing offset is damage.
     pub compact: bool,
+    /// When and how a log whose `cleanup.policy` holds `compact` is compacted.
+    pub compaction: CompactionConfig,
+    /// `file.delete.delay.ms`: how long the files of a segment that was deleted or replaced stay, renamed to `.deleted`.
+    pub file_delete_delay_ms: i64,
     /// The most bytes that the records of one compressed batch may take when a search by timestamp has to
     /// decompress them; past it the batch's own offset and timestamp answer.
     pub decompress_max_bytes: usize,
@@ -41,6 +47,8 @@ impl Default for LogConfig {
             retention_bytes: None,
             retention_ms: Some(7 * 24 * 3_600_000),
             compact: false,
+            compaction: CompactionConfig::default(),
+            file_delete_delay_ms: 60_000,
             decompress_max_bytes: 64 << 20,
         }
     }

@@ -76,6 +76,15 @@ pub enum LogError {
     },
 }
 
+impl LogError {
+    /// Whether there is no room for what was to be written: the disk is full, or a quota is used up. Nothing is wrong
+    /// with the medium, and the same write succeeds once room was made.
+    pub fn is_out_of_space(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
 pub(crate) trait IoContext<T> {
     /// Names the file and what was tried in an error of the operating system.
     fn context(self, action: &'static str, path: &Path) -> Result<T, LogError>;

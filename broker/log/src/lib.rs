@@ -16,22 +16,27 @@
 //! - Indexes and the aborted-transaction index follow from the segments; losing them loses nothing.
 
 mod checkpoint;
+pub mod compaction;
 mod config;
+mod digest;
 pub mod disk;
 mod error;
 mod index;
+pub mod inspect;
 mod log;
 mod recovery;
 mod segment;
+pub mod snapshot;
 mod window;
 
-pub use checkpoint::EpochEntry;
+pub use checkpoint::{EpochEntry, LOG_START_FILE, OffsetCheckpoint, RECOVERY_POINT_FILE, read_offsets, write_offsets};
 pub use config::LogConfig;
 pub use disk::{Disk, DiskFile, OsDisk, SimDisk};
 pub use error::LogError;
 pub use index::AbortedTxn;
-pub use log::{FlushHandle, Log, Recovered, TimestampOffset};
+pub use log::{CheckpointHandle, Expired, FlushHandle, Log, LogSlice, Opening, Recovered, TimestampOffset};
 pub use recovery::BatchSummary;
+pub use snapshot::{ProducerBatch, ProducerEntry};
 
 /// Position of a record in a partition.
 pub type Offset = i64;

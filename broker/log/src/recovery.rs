@@ -8,13 +8,18 @@ use crate::Offset;
 use crate::disk::DiskFile;
 use crate::error::{IoContext, LogError};
 use crate::index::{AbortedTxn, OffsetEntry, TimeEntry};
+use crate::snapshot::ProducerEntry;
 use crate::window::Window;
-use pelton_record::{BatchHeader, BatchView, ControlType, NO_TIMESTAMP, parse_control};
+use pelton_record::{BatchHeader, BatchView, ControlType, NO_EPOCH, NO_TIMESTAMP, parse_control};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Bytes that a scan reads at a time.
 const SCAN_BYTES: usize = 256 << 10;
+/// Batches from this size on are stepped over, when only their headers are of interest.
+const LARGE_BATCH_BYTES: usize = 16 << 10;
+/// Bytes that are read at a time then.
+const HEADERS_BYTES: usize = 512;
 /// A transaction marker is below a hundred bytes; a larger control batch is no marker.
 const MAX_MARKER_BYTES: usize = 4096;
 
@@ -28,12 +33,12 @@ pub struct BatchSummary {
 }
 
 /// Says when a segment's batches give index entries; the same while appending and while scanning.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Indexer {
     base_offset: Offset,
     interval_bytes: u64,
-    bytes_since_entry: u64,
-    last_time_entry: i64,
+    pub(crate) bytes_since_entry: u64,
+    pub(crate) last_time_entry: i64,
     /// Largest timestamp of the segment in milliseconds, or [`NO_TIMESTAMP`].
     pub(crate) max_timestamp: i64,
     /// Last offset of the first batch that has it.
@@ -41,9 +46,16 @@ pub(crate) struct Indexer {
     /// Largest timestamp of a batch that has records. One from which all were taken away keeps its timestamp, by
     /// which it grows old, and no record has it.
     pub(crate) max_record_timestamp: i64,
+    /// Leader epoch of the last batch; -1 before the first.
+    pub(crate) last_epoch: i32,
 }
 
 impl Indexer {
+    /// The same for the same segment, before its first batch.
+    pub(crate) fn fresh(&self) -> Self {
+        Self::new(self.base_offset, u32::try_from(self.interval_bytes).unwrap_or(u32::MAX))
+    }
+
     pub(crate) fn new(base_offset: Offset, interval_bytes: u32) -> Self {
         Self {
             base_offset,
@@ -53,11 +65,13 @@ impl Indexer {
             max_timestamp: NO_TIMESTAMP,
             max_timestamp_offset: base_offset,
             max_record_timestamp: NO_TIMESTAMP,
+            last_epoch: NO_EPOCH,
         }
     }
 
     /// The entries that the batch at `position` gives.
     pub(crate) fn on_batch(&mut self, header: &BatchHeader, position: u64) -> (Option<OffsetEntry>, Option<TimeEntry>) {
+        self.last_epoch = header.partition_leader_epoch;
         if header.max_timestamp > self.max_timestamp {
             self.max_timestamp = header.max_timestamp;
             self.max_timestamp_offset = header.last_offset();
@@ -124,6 +138,32 @@ impl SegmentScan {
     }
 }
 
+/// Where a scan begins, and what is known of the segment up to there.
+#[derive(Debug)]
+pub(crate) struct ScanFrom {
+    pub(crate) position: u64,
+    pub(crate) next_offset: Offset,
+    pub(crate) indexer: Indexer,
+}
+
+/// From where on a scan checks the CRCs of the batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CrcFrom {
+    Never,
+    Position(u64),
+    Offset(Offset),
+}
+
+impl CrcFrom {
+    fn wants(self, position: u64, header: &BatchHeader) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Position(from) => position >= from,
+            Self::Offset(from) => header.base_offset >= from,
+        }
+    }
+}
+
 /// Walks the batches of the segment `file`, whose first offset is `base_offset`, and shows each to `visit`.
 ///
 /// # Errors
@@ -136,14 +176,30 @@ pub(crate) fn scan_segment<F: DiskFile>(
     check_crc: bool,
     visit: &mut dyn FnMut(&BatchSummary),
 ) -> Result<SegmentScan, LogError> {
+    let indexer = Indexer::new(base_offset, index_interval_bytes);
+    let from = ScanFrom { position: 0, next_offset: base_offset, indexer };
+    scan_segment_from(file, path, from, if check_crc { CrcFrom::Position(0) } else { CrcFrom::Never }, visit)
+}
+
+/// Walks the batches of the segment `file` that lie behind `from`, and shows each to `visit`.
+///
+/// # Errors
+/// As [`scan_segment`].
+pub(crate) fn scan_segment_from<F: DiskFile>(
+    file: &F,
+    path: &Path,
+    from: ScanFrom,
+    crc_from: CrcFrom,
+    visit: &mut dyn FnMut(&BatchSummary),
+) -> Result<SegmentScan, LogError> {
     let file_len = file.len().context("measure", path)?;
     let mut window = Window::new(file, file_len, SCAN_BYTES);
     let mut scan = SegmentScan {
-        valid_len: 0,
-        next_offset: base_offset,
+        valid_len: from.position,
+        next_offset: from.next_offset,
         offset_entries: Vec::new(),
         time_entries: Vec::new(),
-        indexer: Indexer::new(base_offset, index_interval_bytes),
+        indexer: from.indexer,
         first_timestamp: None,
         stop: None,
     };
@@ -151,12 +207,19 @@ pub(crate) fn scan_segment<F: DiskFile>(
         let position = scan.valid_len;
         let Some(header) = window.header_at(position).context("read", path)? else { break };
         let checked = match header {
-            Ok(header) => check_batch(&mut window, &header, &scan, base_offset, check_crc).context("read", path)?,
+            Ok(header) => {
+                let check_crc = crc_from.wants(position, &header);
+                // Where nobody looks at the records of large batches, only their headers are read.
+                let large = !check_crc && header.total_len() > LARGE_BATCH_BYTES;
+                window.set_chunk(if large { HEADERS_BYTES } else { SCAN_BYTES });
+                check_batch(&mut window, &header, &scan, check_crc).context("read", path)?
+            }
             Err(error) => Err(error.to_string()),
         };
         let header = match checked {
             Ok(header) => header,
             Err(reason) => {
+                window.set_chunk(SCAN_BYTES);
                 let data_end = window.end_of_data(position).context("read", path)?;
                 scan.stop = Some(Stop { reason, data_end });
                 break;
@@ -178,14 +241,14 @@ fn check_batch<F: DiskFile>(
     window: &mut Window<'_, F>,
     header: &BatchHeader,
     scan: &SegmentScan,
-    base_offset: Offset,
     check_crc: bool,
 ) -> std::io::Result<Result<BatchHeader, String>> {
     if header.base_offset < scan.next_offset {
         let reason = format!("the batch begins at offset {}, before {}", header.base_offset, scan.next_offset);
         return Ok(Err(reason));
     }
-    if header.last_offset() - base_offset > Offset::from(i32::MAX) || scan.valid_len > u64::from(u32::MAX) {
+    if header.last_offset() - scan.indexer.base_offset > Offset::from(i32::MAX) || scan.valid_len > u64::from(u32::MAX)
+    {
         return Ok(Err(format!("offset {} is too far from the segment's first", header.last_offset())));
     }
     if check_crc && let Err(error) = window.verify_crc(scan.valid_len, header)? {
@@ -214,6 +277,12 @@ pub(crate) struct TxnReplay {
 }
 
 impl TxnReplay {
+    /// Goes on where these producers stood.
+    pub(crate) fn from_producers(producers: &[ProducerEntry]) -> Self {
+        let open = producers.iter().filter_map(|producer| Some((producer.producer_id, producer.open_since?)));
+        Self { open: open.collect() }
+    }
+
     /// The transaction that this batch aborts, if it does.
     pub(crate) fn on_batch(&mut self, batch: &BatchSummary) -> Option<AbortedTxn> {
         let header = &batch.header;

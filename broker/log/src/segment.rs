@@ -1,16 +1,25 @@
 //! One segment: the batches from its base offset on, in one file, with the indexes beside it.
 
+mod promise;
+mod slice;
+
+pub(crate) use promise::Promised;
+
+use crate::digest::{self, Digest, DigestFile};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{IoContext, LogError};
 use crate::index::{AbortedTxn, IndexFile, OffsetEntry, TimeEntry};
 use crate::recovery::{Indexer, SegmentScan};
 use crate::window::Window;
 use crate::{LogConfig, Offset, segment_file_name};
-use pelton_record::BatchHeader;
+use pelton_record::{BatchHeader, HEADER_LEN};
+use std::io::IoSlice;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, OnceLock};
 
 /// Extensions of the files that belong to a segment beside its `.log`.
-pub(crate) const INDEX_EXTENSIONS: [&str; 3] = ["index", "timeindex", "txnindex"];
+pub(crate) const INDEX_EXTENSIONS: [&str; 4] = ["index", "timeindex", "txnindex", digest::EXTENSION];
 /// Bytes that a search for one batch reads at a time: about what lies between two index entries.
 const SEARCH_BYTES: usize = 8 << 10;
 
@@ -35,11 +44,21 @@ pub(crate) struct Segment<D: Disk> {
     pub(crate) indexer: Indexer,
     /// Transactions whose abort markers stand in this segment, in the order of the markers.
     pub(crate) aborted: Vec<AbortedTxn>,
+    /// Bytes below this were handed to readers as a stretch of the file, and are never changed in place.
+    shared_through: AtomicU64,
     allocated: u64,
     offset_index: IndexFile<D, OffsetEntry>,
     time_index: IndexFile<D, TimeEntry>,
     txn_index: IndexFile<D, AbortedTxn>,
+    digest: DigestFile<D>,
+    /// What the digest will say once the sync that is under way has returned.
+    promise: Mutex<Option<Digest>>,
+    /// What the indexes turned out to be that the digest alone has told of: `None` inside where they are just that.
+    checked: OnceLock<Option<CheckedIndexes<D>>>,
 }
+
+/// Indexes that were written again from the batches.
+type CheckedIndexes<D> = (IndexFile<D, OffsetEntry>, IndexFile<D, TimeEntry>);
 
 impl<D: Disk> Segment<D> {
     /// Begins an empty segment. Its directory entry is not synced yet.
@@ -47,6 +66,8 @@ impl<D: Disk> Segment<D> {
         let path = dir.join(segment_file_name(base_offset, "log"));
         let file = disk.open(&path, true).context("create", &path)?;
         file.set_len(0).context("cut", &path)?;
+        let mut digest = DigestFile::new(dir, base_offset);
+        digest.remove(disk)?;
         Ok(Self {
             base_offset,
             path,
@@ -56,11 +77,25 @@ impl<D: Disk> Segment<D> {
             first_timestamp: None,
             indexer: Indexer::new(base_offset, config.index_interval_bytes),
             aborted: Vec::new(),
+            shared_through: AtomicU64::new(0),
             allocated: 0,
             offset_index: IndexFile::new(dir.join(segment_file_name(base_offset, "index"))),
             time_index: IndexFile::new(dir.join(segment_file_name(base_offset, "timeindex"))),
             txn_index: IndexFile::new(dir.join(segment_file_name(base_offset, "txnindex"))),
+            digest,
+            promise: Mutex::new(None),
+            checked: OnceLock::from(None),
         })
+    }
+
+    /// Takes away what a [`Segment::create`] that failed may have left.
+    pub(crate) fn discard(disk: &D, dir: &Path, base_offset: Offset) -> Result<(), LogError> {
+        let path = dir.join(segment_file_name(base_offset, "log"));
+        if disk.exists(&path).context("look for", &path)? {
+            disk.remove_file(&path).context("remove", &path)?;
+            disk.sync_dir(dir).context("sync", dir)?;
+        }
+        Ok(())
     }
 
     /// Takes over a segment that was scanned, cuts what the scan found after its last whole batch, and
@@ -90,11 +125,15 @@ impl<D: Disk> Segment<D> {
             next_offset: scan.next_offset,
             first_timestamp: scan.first_timestamp,
             indexer: scan.indexer,
+            shared_through: AtomicU64::new(0),
             allocated: scan.valid_len,
             offset_index: IndexFile::load(disk, index("index"), &scan.offset_entries)?,
             time_index: IndexFile::load(disk, index("timeindex"), &scan.time_entries)?,
             txn_index: IndexFile::load(disk, index("txnindex"), &aborted)?,
             aborted,
+            digest: DigestFile::new(dir, base_offset),
+            promise: Mutex::new(None),
+            checked: OnceLock::from(None),
         };
         if disk.exists(segment.time_index.path()).context("look for", segment.time_index.path())? {
             segment.offset_index.ensure_exists(disk)?;
@@ -120,7 +159,8 @@ impl<D: Disk> Segment<D> {
             || index_full
     }
 
-    /// Writes a batch at the end. When this fails the segment is as it was, but its file may be longer.
+    /// Writes a batch at the end: `header`, and what follows the header in `batch`, which is as long as `header` says.
+    /// When this fails the segment is as it was, but its file may be longer.
     pub(crate) fn append(
         &mut self,
         disk: &D,
@@ -130,7 +170,11 @@ impl<D: Disk> Segment<D> {
     ) -> Result<(), LogError> {
         self.reserve(batch.len() as u64, config);
         let position = self.len;
-        self.file.write_at(batch, position).context("append to", &self.path)?;
+        // The header as it was assigned, before the records as they came: nothing is copied.
+        let mut head = [0; HEADER_LEN];
+        header.write_to(&mut head);
+        let mut parts = [IoSlice::new(&head), IoSlice::new(&batch[HEADER_LEN..])];
+        self.file.write_vectored_at(&mut parts, position).context("append to", &self.path)?;
         self.len += batch.len() as u64;
         self.allocated = self.allocated.max(self.len);
         self.next_offset = header.next_offset();
@@ -177,9 +221,11 @@ impl<D: Disk> Segment<D> {
             }
         }
         self.trim_and_sync()?;
+        self.write_digest(disk, true);
         self.offset_index.release();
         self.time_index.release();
         self.txn_index.release();
+        self.digest.release();
         Ok(())
     }
 
@@ -209,7 +255,7 @@ impl<D: Disk> Segment<D> {
 
     /// The first batch with a timestamp of at least `timestamp` that ends at or after `from`.
     pub(crate) fn find_timestamp(&self, disk: &D, timestamp: i64, from: Offset) -> Result<Option<Found>, LogError> {
-        let entry = self.time_index.last_where(disk, |entry| entry.timestamp <= timestamp)?;
+        let entry = self.time_index(disk)?.last_where(disk, |entry| entry.timestamp <= timestamp)?;
         let after = entry.map_or(self.base_offset, |entry| self.base_offset + Offset::from(entry.relative_offset));
         let start = self.position_before(disk, after.max(from))?;
         self.find_from(start, |header| header.max_timestamp >= timestamp && header.last_offset() >= from)
@@ -217,7 +263,7 @@ impl<D: Disk> Segment<D> {
 
     fn position_before(&self, disk: &D, offset: Offset) -> Result<u64, LogError> {
         let relative = u32::try_from(offset - self.base_offset).unwrap_or(0);
-        let entry = self.offset_index.last_where(disk, |entry| entry.relative_offset <= relative)?;
+        let entry = self.offset_index(disk)?.last_where(disk, |entry| entry.relative_offset <= relative)?;
         Ok(entry.map_or(0, |entry| u64::from(entry.position)))
     }
 
@@ -248,6 +294,20 @@ impl<D: Disk> Segment<D> {
         Ok(bytes)
     }
 
+    /// The segment's files are in `dir` now.
+    pub(crate) fn rehome(&mut self, dir: &Path) {
+        let name = |extension| dir.join(segment_file_name(self.base_offset, extension));
+        self.path = name("log");
+        self.offset_index.rehome(name("index"));
+        self.time_index.rehome(name("timeindex"));
+        self.txn_index.rehome(name("txnindex"));
+        self.digest = DigestFile::new(dir, self.base_offset);
+        if let Some(Some((offset_index, time_index))) = self.checked.get_mut() {
+            offset_index.rehome(name("index"));
+            time_index.rehome(name("timeindex"));
+        }
+    }
+
     pub(crate) fn damaged(&self, position: u64, reason: String) -> LogError {
         LogError::Damaged { path: self.path.clone(), position, reason }
     }
@@ -255,7 +315,7 @@ impl<D: Disk> Segment<D> {
     /// Removes the segment's files: the batches first, so that what is left behind is known for an orphan.
     pub(crate) fn remove_files(&self, disk: &D) -> Result<(), LogError> {
         disk.remove_file(&self.path).context("remove", &self.path)?;
-        for path in [self.offset_index.path(), self.time_index.path(), self.txn_index.path()] {
+        for path in [self.offset_index.path(), self.time_index.path(), self.txn_index.path(), self.digest.path()] {
             if disk.exists(path).context("look for", path)? {
                 disk.remove_file(path).context("remove", path)?;
             }

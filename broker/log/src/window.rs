@@ -19,6 +19,11 @@ impl<'f, F: DiskFile> Window<'f, F> {
         Self { file, end, chunk_bytes, start: 0, buf: Vec::new() }
     }
 
+    /// Reads at least `chunk_bytes` at a time from now on.
+    pub(crate) fn set_chunk(&mut self, chunk_bytes: usize) {
+        self.chunk_bytes = chunk_bytes;
+    }
+
     /// Up to `len` bytes from `position` on; fewer at the end.
     pub(crate) fn at(&mut self, position: u64, len: usize) -> io::Result<&[u8]> {
         let len = (len as u64).min(self.end.saturating_sub(position)) as usize;

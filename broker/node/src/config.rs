@@ -12,6 +12,8 @@ use keys::Standing;
 use pelton_core::config::CoreConfig;
 use pelton_log::LogConfig;
 use pelton_registry::Policy;
+use pelton_server::driver::cleaner::CleanerConfig;
+use pelton_server::fetch::FetchConfig;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -28,8 +30,10 @@ pub struct NodeConfig {
     pub listeners: Vec<SocketAddr>,
     /// `advertised.listeners`: the address that clients are told.
     pub advertised: Option<(String, u16)>,
-    /// `log.dirs`.
+    /// `log.dirs`, the first.
     pub data_dir: PathBuf,
+    /// `log.dirs`, the others.
+    pub further_log_dirs: Vec<PathBuf>,
     /// `pelton.admin.listener`; a loopback address where there is no token.
     pub admin: SocketAddr,
     /// `pelton.admin.token`, or what stands in `pelton.admin.token.file`.
@@ -42,6 +46,10 @@ pub struct NodeConfig {
     pub core: CoreConfig,
     /// What topics are given unless their own configs say otherwise.
     pub log: LogConfig,
+    /// `log.cleaner.*`: how logs are compacted, all of them together.
+    pub cleaner: CleanerConfig,
+    /// `fetch.max.bytes`, `max.incremental.fetch.session.cache.slots`, `pelton.fetch.sendfile.enable`.
+    pub fetch: FetchConfig,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
     /// `socket.request.max.bytes`.

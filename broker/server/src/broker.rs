@@ -1,12 +1,15 @@
 //! Starts a broker, gives the composition root its door to the parts, and stops it.
 
 use crate::config::{ServerConfig, StartError};
-use crate::driver::storage::DataDirectory;
+use crate::driver::checkpoints::Checkpoints;
+use crate::driver::directories::LogDirectories;
 use crate::driver::{Driver, Opening, Shared};
-use crate::hooks::append::{SendFailure, Sending, is_log_append_time};
+use crate::fetch::FetchState;
+use crate::hooks::append::{Begun, SendFailure, Sending};
 use crate::hooks::{Client, Switch, TopicTable};
 use crate::net::Listeners;
-use crate::server::{MEMORY_KIB, Phase, Server};
+use crate::protocol::records;
+use crate::server::{MEMORY_KIB, Phase, Server, now_ms};
 use crate::topic_configs::{self, Altering, Change};
 use pelton_api::hooks::Hooks;
 use pelton_core::cluster::ClusterImage;
@@ -14,6 +17,7 @@ use pelton_core::event::{
     Acks, Appended, IncomingBatch, NewTopic, PartitionReply, PartitionRequest, Reply, Request, TopicRefusal,
 };
 use pelton_core::model::{Isolation, OFFSETS_TOPIC, Offset, PartId, TRANSACTIONS_TOPIC, TopicPartition};
+use pelton_core::partition::rules::AppendRules;
 use pelton_core::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,7 +39,7 @@ pub struct Broker {
 
 struct Inner {
     server: Arc<Server>,
-    directory: Arc<DataDirectory>,
+    directories: Arc<LogDirectories>,
     listeners: Listeners,
     phase: watch::Sender<Phase>,
 }
@@ -45,7 +49,7 @@ impl Drop for Inner {
         self.phase.send_replace(Phase::Closed);
         self.server.driver.abandon();
         self.server.hooks.stop();
-        self.directory.release();
+        self.directories.release();
     }
 }
 
@@ -60,21 +64,22 @@ impl Broker {
         config: ServerConfig,
         hooks: impl FnOnce() -> Result<Arc<dyn Hooks>, String> + Send,
     ) -> Result<Self, StartError> {
+        let directories = Arc::new(LogDirectories::open(&config.log_dirs(), config.core.node_id)?);
         let core = Arc::new(config.core);
-        let directory = Arc::new(DataDirectory::open(&config.data_dir, core.node_id)?);
         let hooks = hooks().map_err(StartError::Plugins)?;
         let bound = crate::net::bind(&config.listeners).await?;
-        tracing::info!(
-            path = %config.data_dir.display(),
-            cleanly_stopped = directory.was_clean(),
-            "loading the data directory"
-        );
+        for (_, directory) in directories.online() {
+            let (path, cleanly_stopped) = (directory.path().display(), directory.was_clean());
+            tracing::info!(%path, cleanly_stopped, "loading the log directory");
+        }
         let (images, image) = watch::channel(Arc::new(ClusterImage::default()));
         let opening = Arc::new(Opening::default());
         let shared = Shared {
             core: core.clone(),
             log: config.log,
-            directory: directory.clone(),
+            cleaner: config.cleaner,
+            directories: directories.clone(),
+            checkpoints: Arc::new(Checkpoints::read(directories.clone())),
             images,
             opening: opening.clone(),
         };
@@ -85,7 +90,8 @@ impl Broker {
             hooks: TopicTable::new(hooks, &config.configs, driver.clone(), image.clone()),
             altering: Altering::default(),
             driver,
-            cluster_id: directory.cluster_id().to_owned(),
+            cluster_id: directories.cluster_id().to_owned(),
+            directories: directories.clone(),
             core,
             advertised: config.advertised,
             auto_create_topics: config.auto_create_topics,
@@ -94,6 +100,7 @@ impl Broker {
             max_idle: (config.connections_max_idle_ms > 0)
                 .then(|| Duration::from_millis(config.connections_max_idle_ms)),
             request_memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            fetching: FetchState::new(config.fetch),
             answer_memory: Arc::new(Semaphore::new(MEMORY_KIB)),
             phase: phases,
             images: image,
@@ -102,8 +109,9 @@ impl Broker {
         });
         // From here on, dropping this ends the threads.
         let (listeners, accepting) = Listeners::new(bound, config.max_connections);
-        let broker = Self { inner: Arc::new(Inner { server: server.clone(), directory, listeners, phase }) };
+        let broker = Self { inner: Arc::new(Inner { server: server.clone(), directories, listeners, phase }) };
         opening.done().await.map_err(StartError::Storage)?;
+        server.driver.worker().loaded();
         check_coordinator_topics(&server)?;
         server.hooks.load().await.map_err(StartError::Plugins)?;
         accepting.start(&server);
@@ -156,9 +164,13 @@ impl Broker {
         transactional_id: Option<Arc<str>>,
     ) -> impl Future<Output = Result<Appended, SendFailure>> + Send + use<> {
         let server = &self.inner.server;
-        let log_append_time = server.image().topic(&partition.topic).is_some_and(is_log_append_time);
-        let sending = Sending { partition, batch, acks, transactional_id, log_append_time };
-        let begun = server.hooks.append(sending, || from);
+        let image = server.image();
+        let configs = image.topic(&partition.topic).map(|topic| topic.configs.clone()).unwrap_or_default();
+        let rules = AppendRules::of(&server.core, &configs);
+        let begun = match records::check(batch, &partition, &rules, now_ms()) {
+            Ok(batch) => server.hooks.append(Sending { partition, batch, acks, transactional_id, rules }, || from),
+            Err(errors) => Begun::Failed(SendFailure::Invalid(errors)),
+        };
         async move { begun.finish().await.map(|(appended, _)| appended) }
     }
 
@@ -238,13 +250,11 @@ impl Broker {
             tracing::info!("closing connections whose requests are not finished");
         }
         inner.phase.send_replace(Phase::Closed);
-        if inner.server.driver.stop().await
-            && let Err(error) = inner.directory.mark_clean()
-        {
-            tracing::warn!(%error, "the clean shutdown could not be noted; the next start recovers the logs");
+        if inner.server.driver.stop().await {
+            inner.directories.mark_clean();
         }
         inner.server.hooks.stop();
-        inner.directory.release();
+        inner.directories.release();
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a broker is told, and why it may refuse to start.
 
+use crate::driver::cleaner::CleanerConfig;
+use crate::fetch::FetchConfig;
 use pelton_core::config::CoreConfig;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,14 +15,20 @@ pub struct ServerConfig {
     /// `advertised.listeners`: host and port that clients are told; without it, each client is told the address
     /// that it reached.
     pub advertised: Option<(String, u16)>,
-    /// `log.dirs`: the data directory.
+    /// `log.dirs`, the first: the data directory.
     pub data_dir: PathBuf,
+    /// `log.dirs`, the others: further directories for partitions.
+    pub further_log_dirs: Vec<PathBuf>,
     /// `num.io.threads`: shard threads.
     pub shards: usize,
     /// Settings that decisions depend on.
     pub core: CoreConfig,
     /// Settings of logs, where their topics set nothing else.
     pub log: pelton_log::LogConfig,
+    /// Settings of compaction.
+    pub cleaner: CleanerConfig,
+    /// Settings of reading.
+    pub fetch: FetchConfig,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
     /// `socket.request.max.bytes`: the largest request.
@@ -35,15 +43,25 @@ pub struct ServerConfig {
     pub configs: BTreeMap<String, String>,
 }
 
+impl ServerConfig {
+    /// All of `log.dirs`.
+    pub fn log_dirs(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.data_dir).chain(&self.further_log_dirs).cloned().collect()
+    }
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listeners: vec![SocketAddr::from(([127, 0, 0, 1], 9092))],
             advertised: None,
             data_dir: PathBuf::from("./pelton-data"),
+            further_log_dirs: Vec::new(),
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             core: CoreConfig::default(),
             log: pelton_log::LogConfig::default(),
+            cleaner: CleanerConfig::default(),
+            fetch: FetchConfig::default(),
             auto_create_topics: true,
             request_max_bytes: 100 * 1024 * 1024,
             connections_max_idle_ms: 600_000,

@@ -13,6 +13,7 @@
 mod broker;
 mod config;
 pub mod driver;
+pub mod fetch;
 pub mod handlers;
 pub mod hooks;
 pub mod net;

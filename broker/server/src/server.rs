@@ -1,6 +1,8 @@
 //! What every handler shares: the way to the parts, the cluster image, and the memory for requests and answers.
 
 use crate::driver::Driver;
+use crate::driver::directories::LogDirectories;
+use crate::fetch::FetchState;
 use crate::handlers::ConnectionFacts;
 use crate::hooks::TopicTable;
 use crate::topic_configs::{self, Altering};
@@ -41,6 +43,8 @@ pub struct Server {
     pub altering: Altering,
     /// `cluster.id`.
     pub cluster_id: String,
+    /// `log.dirs`.
+    pub directories: Arc<LogDirectories>,
     /// Where clients are told to go, if not where they came.
     pub advertised: Option<(String, u16)>,
     /// `auto.create.topics.enable`.
@@ -53,6 +57,8 @@ pub struct Server {
     pub max_idle: Option<Duration>,
     /// Memory for requests, in KiB.
     pub request_memory: Arc<Semaphore>,
+    /// What fetches share.
+    pub fetching: FetchState,
     /// Memory for answers to fetches, in KiB.
     pub answer_memory: Arc<Semaphore>,
     /// How far the broker is on its way to the end.

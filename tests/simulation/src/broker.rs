@@ -2,6 +2,7 @@
 //! real logs over a simulated disk, in the order of a seed. It decides nothing.
 
 use crate::entry::{Entry, decode};
+use crate::producers;
 use crate::rng::Rng;
 use crate::trace::Trace;
 use pelton_core::cluster::ClusterImage;
@@ -17,7 +18,7 @@ use pelton_core::model::{
 };
 use pelton_core::refusal::Refusal;
 use pelton_core::shard::Shard;
-use pelton_log::{AbortedTxn, FlushHandle, Log, LogConfig, SimDisk};
+use pelton_log::{AbortedTxn, FlushHandle, Log, LogConfig, Opening, SimDisk};
 use pelton_record::ControlType;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub struct Broker {
     /// Its medium, which outlives it.
     pub disk: SimDisk,
     config: Arc<CoreConfig>,
+    log_config: LogConfig,
     now: Timestamp,
     shards: Vec<Shard>,
     mailboxes: Vec<VecDeque<Envelope>>,
@@ -50,12 +52,19 @@ impl Broker {
     ///
     /// # Errors
     /// Says what could not be opened.
-    pub fn start(now: Timestamp, disk: SimDisk, config: Arc<CoreConfig>, trace: &mut Trace) -> Result<Self, String> {
+    pub fn start(
+        now: Timestamp,
+        disk: SimDisk,
+        config: Arc<CoreConfig>,
+        log_config: LogConfig,
+        trace: &mut Trace,
+    ) -> Result<Self, String> {
         let mut broker = Self {
             disk,
             now,
             shards: (0..SHARDS).map(|_| Shard::new(Arc::clone(&config))).collect(),
             config,
+            log_config,
             mailboxes: vec![VecDeque::new(); SHARDS],
             logs: BTreeMap::new(),
             flush_wanted: BTreeSet::new(),
@@ -244,10 +253,12 @@ impl Broker {
             return;
         }
         let mut batches = Vec::new();
-        let opened = Log::open(self.disk.clone(), directory(partition), log_config(), topic_id.0, &mut |batch| {
-            let control = batch.control.map(|(control, epoch)| (control == ControlType::Commit, epoch));
-            batches.push(RecoveredBatch { header: batch.header, control });
-        });
+        let opening = Opening::of(topic_id.0);
+        let opened =
+            Log::open(self.disk.clone(), directory(partition), self.log_config.clone(), opening, &mut |batch| {
+                let control = batch.control.map(|(control, epoch)| (control == ControlType::Commit, epoch));
+                batches.push(RecoveredBatch { header: batch.header, control });
+            });
         let (log, recovered) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -258,7 +269,8 @@ impl Broker {
         let (log_start, log_end) = (recovered.log_start, recovered.log_end);
         self.logs.insert(partition.clone(), log);
         let mut effects = Vec::new();
-        let recovered = RecoveredLog { log_start, log_end, leader_epoch: 0, batches };
+        let producers = producers::states(&recovered.producers);
+        let recovered = RecoveredLog { log_start, log_end, leader_epoch: 0, producers, batches };
         self.shards[shard_of(partition)].open(self.now, partition.clone(), topic_id, configs, recovered, &mut effects);
         self.perform(effects, None);
         if let Some(part) = coordinator_of(partition) {
@@ -291,6 +303,18 @@ impl Broker {
             }
             self.perform_one(effect);
         }
+        self.write_snapshots();
+    }
+
+    /// Once a step is performed, its machines and their logs agree.
+    fn write_snapshots(&mut self) {
+        for (partition, log) in self.logs.iter_mut().filter(|(_, log)| log.wants_snapshot()) {
+            let Some(states) = self.shards[shard_of(partition)].producers_at(partition, log.log_end()) else {
+                continue;
+            };
+            // Without it the next start reads more, and finds the same.
+            let _ = log.write_snapshot(&producers::entries(&states));
+        }
     }
 
     fn perform_one(&mut self, effect: Effect) {
@@ -317,6 +341,7 @@ impl Broker {
                 let fetched = self.fetch(&partition, from..end, max_bytes, with_aborted, answer);
                 self.answers.push_back((token, Reply::Partition(fetched.map(PartitionReply::Fetched))));
             }
+            Effect::DeleteRecords { token, partition, before } => self.delete_records(token, &partition, before),
             Effect::Locate { token, partition, lookup, end, leader_epoch } => {
                 let located = self.locate(&partition, lookup, end);
                 let located = located.map(|found| PartitionReply::Located { found, leader_epoch });
@@ -332,6 +357,22 @@ impl Broker {
                 self.wakes.insert(part, at);
             }
         }
+    }
+
+    fn delete_records(&mut self, token: Token, partition: &TopicPartition, before: Offset) {
+        let deleted = match self.logs.get_mut(partition) {
+            Some(log) => log.delete_before(before).map(|()| log.log_start()),
+            None => return self.answers.push_back((token, Reply::Partition(Err(Refusal::UnknownTopicOrPartition)))),
+        };
+        let reply = match deleted {
+            Ok(log_start) => {
+                let to = PartId::Partition(partition.clone());
+                self.send(Envelope { to, event: Event::Trimmed { log_start } });
+                Ok(PartitionReply::RecordsDeleted { low_watermark: log_start })
+            }
+            Err(error) => Err(Refusal::Storage(error.to_string())),
+        };
+        self.answers.push_back((token, Reply::Partition(reply)));
     }
 
     fn write(&mut self, partition: &TopicPartition, batches: Vec<AssignedBatch>) {
@@ -358,10 +399,9 @@ impl Broker {
     ) -> Result<Fetched, Refusal> {
         let log = self.logs.get(partition).ok_or(Refusal::UnknownTopicOrPartition)?;
         let storage = |error: pelton_log::LogError| Refusal::Storage(error.to_string());
-        answer.records = log.read(range.start, range.end, max_bytes, true).map_err(storage)?;
+        answer.records = log.read(range.start, range.end, max_bytes, true).map_err(storage)?.into();
         if with_aborted {
-            let last = pelton_record::batches(&answer.records).map_while(Result::ok).last();
-            let end = last.map_or(range.start, |batch| batch.header().next_offset());
+            let end = answer.records.next_offset(range.start);
             let aborted = log.aborted_in(range.start, end).into_iter().map(|aborted| AbortedTransaction {
                 producer_id: ProducerId(aborted.producer_id),
                 first_offset: aborted.first_offset,
@@ -402,6 +442,11 @@ impl Broker {
         self.perform(effects, None);
     }
 
+    /// The settings of every log.
+    pub fn log_config(&self) -> &LogConfig {
+        &self.log_config
+    }
+
     /// The settings of the core.
     pub fn config(&self) -> &CoreConfig {
         &self.config
@@ -409,7 +454,7 @@ impl Broker {
 }
 
 /// Everything on small segments, so that a short run rolls them.
-fn log_config() -> LogConfig {
+pub fn small_segments() -> LogConfig {
     LogConfig {
         segment_bytes: 4_096,
         index_interval_bytes: 256,

@@ -11,8 +11,9 @@ mod clients;
 mod entry;
 mod invariants;
 mod observation;
+mod producers;
 mod rng;
 mod simulation;
 mod trace;
 
-pub use simulation::{Report, Violation, run};
+pub use simulation::{Report, Violation, run, run_with_power_cuts};

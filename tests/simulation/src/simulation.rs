@@ -1,6 +1,6 @@
 //! The run of a seed: what happens next, and the looking after every step.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, small_segments};
 use crate::clients::{
     Client, Committer, DATA, MEMBER_GROUP, Member, OUT, Observer, PARTITIONS, Processor, Producer, SESSION_TIMEOUT_MS,
     Turn,
@@ -13,8 +13,8 @@ use crate::trace::Trace;
 use pelton_core::config::CoreConfig;
 use pelton_core::event::{ClusterReply, ClusterRequest, NewTopic, PartitionRequest, Reply, Request};
 use pelton_core::model::{OFFSETS_TOPIC, PartId, TRANSACTIONS_TOPIC, Timestamp, Token, TopicId, TopicPartition};
-use pelton_log::SimDisk;
 use pelton_log::disk::{FaultOperation, SimFault};
+use pelton_log::{LogConfig, SimDisk};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -71,7 +71,29 @@ impl fmt::Display for Violation {
 /// # Errors
 /// The first invariant that does not hold.
 pub fn run(seed: u64) -> Result<Report, Violation> {
-    let mut simulation = Simulation::start(seed).map_err(|what| violation("start", what, 0))?;
+    run_on(seed, Weather::Mixed)
+}
+
+/// Runs a seed to its end under the default settings of every log. The power fails at random points and takes
+/// everything with it that was not synced; nothing else fails.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_power_cuts(seed: u64) -> Result<Report, Violation> {
+    run_on(seed, Weather::PowerCuts)
+}
+
+/// What happens to the machine under the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weather {
+    /// Kills, power cuts that keep, lose and tear what was not synced, and a medium that refuses.
+    Mixed,
+    /// Power cuts that lose all that was not synced.
+    PowerCuts,
+}
+
+fn run_on(seed: u64, weather: Weather) -> Result<Report, Violation> {
+    let mut simulation = Simulation::start(seed, weather).map_err(|what| violation("start", what, 0))?;
     for _ in 0..STEPS {
         simulation.step()?;
     }
@@ -83,6 +105,7 @@ fn violation(invariant: &'static str, what: String, step: u32) -> Violation {
 }
 
 struct Simulation {
+    weather: Weather,
     now: Timestamp,
     rng: Rng,
     trace: Trace,
@@ -104,7 +127,7 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn start(seed: u64) -> Result<Self, String> {
+    fn start(seed: u64, weather: Weather) -> Result<Self, String> {
         let now = Timestamp(1_000_000);
         let config = CoreConfig {
             offsets_topic_partitions: 2,
@@ -112,11 +135,18 @@ impl Simulation {
             group_initial_rebalance_delay_ms: 100,
             group_min_session_timeout_ms: SESSION_TIMEOUT_MS,
             // One run in eight trusts the page cache, as Kafka does: its broker is killed, and the power never fails.
-            fsync: seed % 8 != 7,
+            fsync: match weather {
+                Weather::Mixed => seed % 8 != 7,
+                Weather::PowerCuts => CoreConfig::default().fsync,
+            },
             ..CoreConfig::default()
         };
         let mut trace = Trace::default();
-        let mut broker = Broker::start(now, SimDisk::new(), Arc::new(config), &mut trace)?;
+        let log_config = match weather {
+            Weather::Mixed => small_segments(),
+            Weather::PowerCuts => LogConfig::default(),
+        };
+        let mut broker = Broker::start(now, SimDisk::new(), Arc::new(config), log_config, &mut trace)?;
         create_topics(now, &mut broker, &mut trace)?;
         let (offsets, transactions) =
             (broker.config().offsets_topic_partitions, broker.config().transaction_topic_partitions);
@@ -132,6 +162,7 @@ impl Simulation {
             Box::new(Observer::default()),
         ];
         Ok(Self {
+            weather,
             now,
             rng: Rng::new(seed),
             trace,
@@ -202,6 +233,7 @@ impl Simulation {
                 self.pass(ms);
             }
             998 if self.rng.permille(700) => return self.restart(),
+            999 if self.weather == Weather::PowerCuts => return self.restart(),
             999 => self.break_storage(),
             _ => {}
         }
@@ -282,7 +314,9 @@ impl Simulation {
         let disk = self.broker.disk.clone();
         // After a failed sync only a power cut is harsh enough: it shows what was really there.
         let power_cut = self.broker.has_failed_storage() || self.rng.permille(700);
-        if power_cut && self.broker.config().fsync {
+        if self.weather == Weather::PowerCuts {
+            disk.cut_power();
+        } else if power_cut && self.broker.config().fsync {
             disk.crash(self.rng.next());
         } else {
             disk.kill();
@@ -293,7 +327,8 @@ impl Simulation {
         }
         let config = Arc::new(self.broker.config().clone());
         self.now = self.now.plus_ms(self.rng.below(500) as i64);
-        self.broker = Broker::start(self.now, disk, config, &mut self.trace)?;
+        let log_config = self.broker.log_config().clone();
+        self.broker = Broker::start(self.now, disk, config, log_config, &mut self.trace)?;
         for topic in [OFFSETS_TOPIC, TRANSACTIONS_TOPIC, DATA, OUT] {
             if self.broker.image().topic(topic).is_none() {
                 return Err(format!("topic {topic} is gone after a restart"));

@@ -7,10 +7,12 @@
 //! Invariants: an image is published only when the records that made it are committed, and only after the
 //! partitions that it names were asked for; a producer id is given away once.
 
+mod described;
 mod image;
 mod records;
 pub mod topic_config;
 
+pub use described::{describe_record, topic_in_record};
 pub use image::{ClusterImage, TopicImage};
 
 use crate::config::CoreConfig;

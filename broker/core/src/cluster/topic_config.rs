@@ -65,6 +65,12 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
         "The codec in which batches are kept; `producer` keeps the producer's.",
     ),
     config("delete.retention.ms", Long(0), "86400000", "How long a compacted topic keeps tombstones, in milliseconds."),
+    config(
+        "durability",
+        OneOf(&["fsync", "replicated"]),
+        "fsync",
+        "Whether acks=all waits for fdatasync, or for the write alone, which is what Kafka does.",
+    ),
     config("file.delete.delay.ms", Long(0), "60000", "How long a deleted segment's file stays, in milliseconds."),
     config(
         "flush.messages",

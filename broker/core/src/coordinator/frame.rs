@@ -5,9 +5,10 @@
 //! answers, questions and effects go in the order of the decisions, each when every append that was
 //! decided before it is answered. What it does not do: it knows nothing of groups, transactions or topics.
 //!
-//! Invariant: nothing that a coordinator decided leaves before the records it rests on are committed. After
-//! a failed append the state in memory is ahead of the log for good, so the frame stays failed: everything
-//! that waits is refused, and only a new frame, which replays the log, answers again.
+//! Invariant: nothing that a coordinator decided leaves before the records it rests on are committed. An append that
+//! found no room on the disk is asked for again, and everything behind it in its order; until then nothing new is
+//! decided on request. After any other failed append the state in memory is ahead of the log for good, so the frame
+//! stays failed: everything that waits is refused, and only a new frame, which replays the log, answers again.
 
 use super::{Coordinator, DecidedBatch, NewRecord, Outcome, StoredRecord};
 use crate::effect::Effect;
@@ -25,6 +26,8 @@ const BATCH_TARGET_BYTES: usize = 900_000;
 const MAX_RECORD_BYTES: usize = 128 << 20;
 /// Decisions that may wait for their records; past it questions are refused until some are committed.
 const MAX_WAITING: usize = 10_000;
+/// How long after an append found no room it is asked for again, in milliseconds.
+const NO_ROOM_RETRY_MS: i64 = 1_000;
 /// Marks the frame's own questions (its appends) among those of the coordinator.
 const APPEND_QUESTION: u64 = 1 << 63;
 
@@ -37,6 +40,8 @@ pub struct Frame<C> {
     waiting: VecDeque<Decided>,
     appends: u64,
     wake: Option<Timestamp>,
+    /// The log has no room; when to ask for the appends again.
+    retry_at: Option<Timestamp>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +56,10 @@ enum State {
 struct Decided {
     /// The append that must be answered first; `None` once it is, or where the outcome wrote nothing.
     append: Option<u64>,
+    /// What the append is to write, while it is not answered.
+    batches: Vec<IncomingBatch>,
+    /// Whether the append is not on its way, for want of room.
+    held: bool,
     /// The producers whose transactions the append belonged to, where it held nothing else.
     transactions: Vec<(ProducerId, ProducerEpoch)>,
     replies: Vec<(ReplyTo, Reply)>,
@@ -61,7 +70,7 @@ struct Decided {
 impl<C: Coordinator> Frame<C> {
     /// A frame for `part` that waits for its log to be replayed.
     pub fn new(part: PartId, machine: C) -> Self {
-        Self { part, machine, state: State::Loading, waiting: VecDeque::new(), appends: 0, wake: None }
+        Self { part, machine, state: State::Loading, waiting: VecDeque::new(), appends: 0, wake: None, retry_at: None }
     }
 
     /// The coordinator.
@@ -82,7 +91,7 @@ impl<C: Coordinator> Frame<C> {
         match event {
             Event::Ask { reply_to, request } => self.ask(now, reply_to, request, effects),
             Event::Answer { question, reply } if question & APPEND_QUESTION != 0 => {
-                self.append_answered(question & !APPEND_QUESTION, reply, effects);
+                self.append_answered(now, question & !APPEND_QUESTION, reply, effects);
             }
             Event::Answer { question, reply } => {
                 self.decide(now, effects, |machine, out| machine.answered(now, question, reply, out));
@@ -100,10 +109,11 @@ impl<C: Coordinator> Frame<C> {
             }
             Event::Tick => {
                 self.wake = None;
+                self.retry(now, effects);
                 self.decide(now, effects, |machine, out| machine.tick(now, out));
             }
             // These concern the log behind the coordinator, which tells of them by its answers to appends.
-            Event::Flushed { .. } | Event::StorageFailed { .. } | Event::Trimmed { .. } => {}
+            Event::Flushed { .. } | Event::NoRoom { .. } | Event::StorageFailed { .. } | Event::Trimmed { .. } => {}
         }
         self.announce_wake(effects);
     }
@@ -117,6 +127,8 @@ impl<C: Coordinator> Frame<C> {
         let refusal = match self.state {
             State::Loading => Refusal::CoordinatorLoadInProgress,
             State::Failed(_) => Refusal::CoordinatorNotAvailable,
+            // What is decided now could not be kept for long; the client finds this coordinator again.
+            State::Ready if self.retry_at.is_some() => Refusal::CoordinatorNotAvailable,
             State::Ready if self.waiting.len() >= MAX_WAITING => Refusal::CoordinatorLoadInProgress,
             State::Ready => {
                 self.decide(now, effects, |machine, out| machine.handle(now, reply_to, request, out));
@@ -149,8 +161,11 @@ impl<C: Coordinator> Frame<C> {
         let only_transactions = batches.iter().all(|(producer, _)| producer.is_some());
         let transactions =
             if only_transactions { batches.iter().filter_map(|(producer, _)| *producer).collect() } else { Vec::new() };
-        let append = (!batches.is_empty()).then(|| self.write(now, &batches, effects));
-        self.enqueue(Decided { append, transactions, replies, questions, effects: wanted });
+        let mut decided = Decided { transactions, replies, questions, effects: wanted, ..Decided::default() };
+        if !batches.is_empty() {
+            self.write(now, &batches, &mut decided, effects);
+        }
+        self.enqueue(decided);
         for (producer, records) in &batches {
             if let Err(why) = self.replay_new(now, *producer, records) {
                 let why = format!("a record that was just decided cannot be replayed: {why}");
@@ -168,23 +183,54 @@ impl<C: Coordinator> Frame<C> {
         }
     }
 
-    /// Asks the log to append, all or nothing. Gives the number of the append.
-    fn write(&mut self, now: Timestamp, batches: &[DecidedBatch], effects: &mut Vec<Effect>) -> u64 {
-        let mut incoming = Vec::new();
+    /// Asks the log to append, all or nothing; once there is room, where there is none now.
+    fn write(&mut self, now: Timestamp, batches: &[DecidedBatch], decided: &mut Decided, effects: &mut Vec<Effect>) {
         for (producer, records) in batches {
-            encode(now, *producer, records, &mut incoming);
+            encode(now, *producer, records, &mut decided.batches);
         }
         let append = self.appends;
         self.appends += 1;
+        decided.append = Some(append);
+        decided.held = self.retry_at.is_some();
+        if !decided.held {
+            effects.push(self.append(append, decided.batches.clone()));
+        }
+    }
+
+    /// Asks again for what found no room, in its order.
+    fn retry(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.state != State::Ready || self.retry_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.retry_at = None;
+        let mut held = Vec::new();
+        for decided in self.waiting.iter_mut().filter(|decided| decided.held) {
+            decided.held = false;
+            held.extend(decided.append.map(|append| (append, decided.batches.clone())));
+        }
+        effects.extend(held.into_iter().map(|(append, batches)| self.append(append, batches)));
+    }
+
+    fn append(&self, append: u64, batches: Vec<IncomingBatch>) -> Effect {
         let request = PartitionRequest::Append {
-            batches: incoming,
+            batches,
             acks: Acks::All,
             origin: AppendOrigin::Coordinator,
             transactional_id: None,
         };
         let reply_to = ReplyTo::Part(self.part.clone(), append | APPEND_QUESTION);
-        effects.push(Effect::ask(PartId::Partition(self.part.log()), reply_to, Request::Partition(request)));
-        append
+        Effect::ask(PartId::Partition(self.part.log()), reply_to, Request::Partition(request))
+    }
+
+    /// The append is asked for again when there may be room. Whoever waits for it, or behind it, is told to ask again too.
+    fn hold(&mut self, now: Timestamp, at: usize, effects: &mut Vec<Effect>) {
+        self.waiting[at].held = true;
+        for decided in self.waiting.iter_mut().skip(at) {
+            for (to, _) in std::mem::take(&mut decided.replies) {
+                effects.extend(Effect::answer(to, self.machine.refuse(Refusal::CoordinatorNotAvailable)));
+            }
+        }
+        self.retry_at = Some(now.plus_ms(NO_ROOM_RETRY_MS));
     }
 
     fn replay_new(
@@ -199,12 +245,16 @@ impl<C: Coordinator> Frame<C> {
         Ok(())
     }
 
-    fn append_answered(&mut self, append: u64, reply: Reply, effects: &mut Vec<Effect>) {
+    fn append_answered(&mut self, now: Timestamp, append: u64, reply: Reply, effects: &mut Vec<Effect>) {
         let Some(at) = self.waiting.iter().position(|decided| decided.append == Some(append)) else {
             return;
         };
         match reply {
-            Reply::Partition(Ok(_)) => self.waiting[at].append = None,
+            Reply::Partition(Ok(_)) => {
+                self.waiting[at].append = None;
+                self.waiting[at].batches.clear();
+            }
+            Reply::Partition(Err(Refusal::NoRoom(_))) => return self.hold(now, at, effects),
             // The transaction was decided while its records were on their way, or too many are open. Nothing of
             // them was written, so they are taken back as an abort would, and log and state agree again.
             Reply::Partition(Err(
@@ -250,6 +300,7 @@ impl<C: Coordinator> Frame<C> {
                 effects.extend(Effect::answer(to, self.machine.refuse(refusal.clone())));
             }
         }
+        self.retry_at = None;
         self.state = State::Failed(why);
     }
 
@@ -263,7 +314,7 @@ impl<C: Coordinator> Frame<C> {
         if self.state != State::Ready {
             return;
         }
-        let wanted = self.machine.next_wake();
+        let wanted = self.machine.next_wake().into_iter().chain(self.retry_at).min();
         if wanted != self.wake {
             self.wake = wanted;
             effects.extend(wanted.map(|at| Effect::WakeAt { part: self.part.clone(), at }));

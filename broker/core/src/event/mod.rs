@@ -3,6 +3,7 @@
 mod cluster;
 mod group;
 mod partition;
+mod stored;
 mod transaction;
 
 pub use cluster::{ClusterReply, ClusterRequest, NewTopic, TopicRefusal};
@@ -12,8 +13,9 @@ pub use group::{
 };
 pub use partition::{
     AbortedTransaction, Acks, AppendOrigin, Appended, Fetched, IncomingBatch, Marker, OffsetLookup, PartitionReply,
-    PartitionRequest, RecoveredBatch, RecoveredLog,
+    PartitionRequest, ProducedBatch, ProducerState, RecoveredBatch, RecoveredLog,
 };
+pub use stored::{Records, StoredRecords};
 pub use transaction::{InitializedProducer, TransactionReply, TransactionRequest, TransactionResult};
 
 use crate::model::{PartId, Token};
@@ -63,6 +65,14 @@ pub enum Event {
     },
     /// The shell could not write or sync the log of this partition: it is fenced, never retried.
     StorageFailed {
+        /// What the operating system said.
+        message: String,
+    },
+    /// The medium had no room for what was to be written: the log is as it was before, and what was decided beyond its
+    /// end is taken back. The next write is tried again. Told before anything else is asked of the partition.
+    NoRoom {
+        /// Where the log ends.
+        log_end: crate::model::Offset,
         /// What the operating system said.
         message: String,
     },

@@ -1,5 +1,6 @@
 //! What a partition may be asked, and its answers.
 
+use super::Records;
 use crate::model::{Isolation, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, Watermarks};
 use bytes::Bytes;
 use pelton_record::BatchHeader;
@@ -31,9 +32,9 @@ pub enum AppendOrigin {
 /// One batch to append: checked for length, magic and CRC by the shell, not yet given an offset.
 #[derive(Debug, Clone)]
 pub struct IncomingBatch {
-    /// Its header as the client wrote it.
+    /// Its header as it is to be kept; offset and leader epoch are not assigned yet.
     pub header: BatchHeader,
-    /// The whole batch.
+    /// The whole batch. Where the broker has changed the header (timestamps, CRC), the one in here is the older.
     pub bytes: Bytes,
 }
 
@@ -101,6 +102,11 @@ pub enum PartitionRequest {
     /// refused). Answer: [`PartitionReply::Described`], whose log end no earlier append will pass and no power cut will
     /// take back. The asker holds back later appends.
     Settle,
+    /// Delete records (DeleteRecords). Answer: [`PartitionReply::RecordsDeleted`] when that is durable.
+    DeleteRecords {
+        /// First offset to keep; `None` is the high watermark.
+        before: Option<Offset>,
+    },
 }
 
 /// What ListOffsets looks for.
@@ -132,6 +138,11 @@ pub enum PartitionReply {
         /// The partition's leader epoch.
         leader_epoch: LeaderEpoch,
     },
+    /// Records were deleted, or there were none to delete.
+    RecordsDeleted {
+        /// First offset that is kept.
+        low_watermark: Offset,
+    },
     /// The watermarks.
     Described {
         /// The four offsets.
@@ -156,7 +167,7 @@ pub struct Appended {
 #[derive(Debug, Clone)]
 pub struct Fetched {
     /// Whole record batches as stored; empty when nothing is readable yet.
-    pub records: Bytes,
+    pub records: Records,
     /// The four offsets at the time of the read.
     pub watermarks: Watermarks,
     /// The partition's leader epoch.
@@ -186,8 +197,38 @@ pub struct RecoveredLog {
     pub log_end: Offset,
     /// The leader epoch to reign under.
     pub leader_epoch: i32,
-    /// Every batch of the log, in order.
+    /// The producers as they stood before the first of `batches`, the longest silent first.
+    pub producers: Vec<ProducerState>,
+    /// The batches of the log that `producers` does not know of, in order.
     pub batches: Vec<RecoveredBatch>,
+}
+
+/// What a partition remembers of one producer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProducerState {
+    /// The producer.
+    pub producer_id: ProducerId,
+    /// Its epoch.
+    pub epoch: ProducerEpoch,
+    /// Epoch of the coordinator that wrote its last marker; `None` before the first.
+    pub coordinator_epoch: Option<i32>,
+    /// First offset of the transaction that is open.
+    pub open_since: Option<Offset>,
+    /// Its last batches in this epoch, the newest last.
+    pub batches: Vec<ProducedBatch>,
+}
+
+/// One batch of a producer, by its sequences and offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducedBatch {
+    /// Sequence of its last record.
+    pub last_sequence: i32,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// How many offsets, and sequences, the first record lies before the last.
+    pub offset_delta: i32,
+    /// Its largest timestamp, in milliseconds.
+    pub timestamp: i64,
 }
 
 /// One batch that was found in the log.

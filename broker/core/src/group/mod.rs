@@ -25,6 +25,7 @@ use crate::refusal::Refusal;
 use classic::{ClassicGroup, State};
 use commit::Verifications;
 use offsets::GroupOffsets;
+pub use records::describe_record;
 use records::{GroupMetadataValue, MAX_STRING_BYTES, OffsetCommitValue, RecordKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

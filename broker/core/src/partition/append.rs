@@ -1,6 +1,7 @@
 //! The leader's append path: the rules of a batch, its place, its answer, and the markers that end transactions.
 
 use super::producer_state::{BatchPlace, Verdict};
+use super::undo::Change;
 use super::{MAX_WAITING_APPENDS, Partition, WaitingAppend, is_internal, refusal};
 use crate::coordinator::partition_for;
 use crate::effect::{AssignedBatch, Effect};
@@ -42,7 +43,13 @@ enum Decision {
 impl Partition {
     /// Appends, answers, refuses, or asks. `verified`: the coordinator has just said that the partition is enlisted
     /// in the open transaction of this producer under this epoch.
-    pub(super) fn append(&mut self, append: PendingAppend, verified: Option<ProducerEpoch>, effects: &mut Vec<Effect>) {
+    pub(super) fn append(
+        &mut self,
+        now: Timestamp,
+        append: PendingAppend,
+        verified: Option<ProducerEpoch>,
+        effects: &mut Vec<Effect>,
+    ) {
         if let Err(why) = self.check(&append) {
             effects.extend(refusal(append.reply_to, why));
             return;
@@ -58,7 +65,7 @@ impl Partition {
         }
         match self.judge(&append, verified) {
             Err(why) => effects.extend(refusal(append.reply_to, why)),
-            Ok(Decision::Write) => self.write(append, effects),
+            Ok(Decision::Write) => self.write(now, append, effects),
             Ok(Decision::Answer(place)) => {
                 let appended = self.appended(place.base_offset, place.last_offset);
                 self.answer(append.reply_to, append.acks, appended, effects);
@@ -76,7 +83,7 @@ impl Partition {
     }
 
     /// The coordinator's answer: lets the appends that waited for it go, in their order.
-    pub(super) fn verified(&mut self, question: u64, reply: Reply, effects: &mut Vec<Effect>) {
+    pub(super) fn verified(&mut self, now: Timestamp, question: u64, reply: Reply, effects: &mut Vec<Effect>) {
         let Some(open) = self.verifications.close(question) else {
             return;
         };
@@ -97,8 +104,8 @@ impl Partition {
                 }
                 Some(why) if asked_for => effects.extend(refusal(append.reply_to, why.clone())),
                 // Another epoch, or a plain batch that only kept its place in the order, is judged for itself.
-                Some(_) => self.append(append, None, effects),
-                None => self.append(append, Some(open.epoch), effects),
+                Some(_) => self.append(now, append, None, effects),
+                None => self.append(now, append, Some(open.epoch), effects),
             }
         }
     }
@@ -144,7 +151,10 @@ impl Partition {
                 let written = self.assign(vec![IncomingBatch { header, bytes: Bytes::from(bytes) }]);
                 let offset = written[0].header.base_offset;
                 effects.push(Effect::Write { partition: self.id.clone(), batches: written });
-                if let Some(first) = self.producers.marked(producer_id, producer_epoch, coordinator_epoch) {
+                let before = self.producers.remembered(producer_id);
+                let decided = self.producers.marked(producer_id, producer_epoch, coordinator_epoch);
+                self.unperformed.push(Change { base_offset: offset, producer_id, before, begun: None, decided });
+                if let Some(first) = decided {
                     self.transactions.decided(first, offset);
                     if !commit {
                         effects.push(Effect::RecordAborted {
@@ -156,7 +166,7 @@ impl Partition {
                 }
                 let appended = self.appended(offset, offset);
                 self.park(WaitingAppend { reply_to, appended, marker: Some(marker) }, effects);
-                self.make_durable(effects);
+                self.make_durable(now, effects);
             }
         }
     }
@@ -192,9 +202,7 @@ impl Partition {
                 return Err(Refusal::InvalidRecord("clients cannot write control batches".to_owned()));
             }
             check_record_count(header, append.origin)?;
-            if i64::from(header.batch_length) + 12 > i64::from(self.max_message_bytes) {
-                return Err(Refusal::RecordTooLarge);
-            }
+            self.rules.check_size(header.total_len())?;
             if header.has_producer_id() {
                 check_producer(header, append)?;
             } else if header.attributes.is_transactional() {
@@ -204,7 +212,7 @@ impl Partition {
         Ok(())
     }
 
-    fn check_storage(&self) -> Result<(), Refusal> {
+    pub(super) fn check_storage(&self) -> Result<(), Refusal> {
         self.storage_failure.as_ref().map_or(Ok(()), |message| Err(Refusal::Storage(message.clone())))
     }
 
@@ -240,21 +248,26 @@ impl Partition {
         Ok(Decision::Verify(transactional_id.clone(), producer_id, epoch))
     }
 
-    fn write(&mut self, append: PendingAppend, effects: &mut Vec<Effect>) {
+    fn write(&mut self, now: Timestamp, append: PendingAppend, effects: &mut Vec<Effect>) {
         let PendingAppend { reply_to, batches, acks, .. } = append;
         let base_offset = self.watermarks.log_end;
         let written = self.assign(batches);
         for AssignedBatch { header, .. } in &written {
-            if header.has_producer_id()
-                && let Some(first) = self.producers.appended(header)
-            {
-                self.transactions.begun(first);
+            if header.has_producer_id() {
+                let producer_id = ProducerId(header.producer_id);
+                let before = self.producers.remembered(producer_id);
+                let begun = self.producers.appended(header);
+                if let Some(first) = begun {
+                    self.transactions.begun(first);
+                }
+                let base_offset = header.base_offset;
+                self.unperformed.push(Change { base_offset, producer_id, before, begun, decided: None });
             }
         }
         effects.push(Effect::Write { partition: self.id.clone(), batches: written });
         let appended = self.appended(base_offset, self.watermarks.log_end - 1);
         self.answer(reply_to, acks, appended, effects);
-        self.make_durable(effects);
+        self.make_durable(now, effects);
     }
 
     /// Gives the batches their offsets and moves the log end behind them.
@@ -292,16 +305,6 @@ impl Partition {
         if let Err(turned_away) = self.appends.park(needed, token, waiting) {
             // It is written and not acknowledged, which is what this refusal tells a client.
             effects.extend(refusal(turned_away.reply_to, Refusal::RequestTimedOut));
-        }
-    }
-
-    /// After a write: commits it, now or when the shell has synced it.
-    fn make_durable(&mut self, effects: &mut Vec<Effect>) {
-        let through = self.watermarks.log_end;
-        if self.synced {
-            effects.push(Effect::Flush { partition: self.id.clone(), through });
-        } else {
-            self.commit_through(through, effects);
         }
     }
 }

@@ -9,16 +9,20 @@
 //! passed what it speaks of. After a failure of the storage nothing is appended any more and nothing retried.
 
 mod append;
+mod deletion;
+mod durability;
 mod producer_state;
 mod read;
+pub mod rules;
 mod transactions;
+mod undo;
 mod verification;
 
 use crate::config::CoreConfig;
 use crate::effect::Effect;
 use crate::event::{
-    Appended, Event, GroupRequest, Marker, PartitionReply, PartitionRequest, RecoveredBatch, RecoveredLog, Reply,
-    ReplyTo, Request,
+    Appended, Event, GroupRequest, Marker, PartitionReply, PartitionRequest, ProducerState, RecoveredBatch,
+    RecoveredLog, Reply, ReplyTo, Request,
 };
 use crate::model::{
     Isolation, LeaderEpoch, METADATA_TOPIC, OFFSETS_TOPIC, Offset, PartId, ProducerEpoch, ProducerId,
@@ -27,10 +31,14 @@ use crate::model::{
 use crate::parking::Parking;
 use crate::refusal::Refusal;
 use append::PendingAppend;
+use deletion::is_deletable;
+use durability::Syncs;
 use producer_state::Producers;
+use rules::{AppendRules, DurabilityRules};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use transactions::OpenTransactions;
+use undo::Change;
 use verification::Verifications;
 
 /// Answers to appends that may wait for the high watermark; past it clients are told to try again.
@@ -49,10 +57,10 @@ pub struct Partition {
     id: TopicPartition,
     topic_id: TopicId,
     config: Arc<CoreConfig>,
-    /// `max.message.bytes`.
-    max_message_bytes: i32,
-    /// Whether the high watermark waits for fdatasync.
-    synced: bool,
+    rules: AppendRules,
+    durability: DurabilityRules,
+    /// Whether clients may have records deleted.
+    deletable: bool,
     leader_epoch: LeaderEpoch,
     watermarks: Watermarks,
     producers: Producers,
@@ -65,6 +73,10 @@ pub struct Partition {
     committed_readers: Parking<Offset, ReplyTo>,
     /// Wait until every append is decided and durable.
     settling: Vec<ReplyTo>,
+    syncs: Syncs,
+    /// What was decided and, as far as is known, not yet performed; and in which step.
+    unperformed: Vec<Change>,
+    step: u64,
     /// What the operating system said when the storage failed.
     storage_failure: Option<String>,
 }
@@ -89,8 +101,9 @@ impl Partition {
         log: RecoveredLog,
     ) -> Self {
         let mut partition = Self {
-            max_message_bytes: max_message_bytes(&config, topic_config),
-            synced: config.fsync || is_internal(&id.topic),
+            rules: AppendRules::of(&config, topic_config),
+            durability: DurabilityRules::of(&config, topic_config, is_internal(&id.topic)),
+            deletable: is_deletable(topic_config),
             leader_epoch: LeaderEpoch(log.leader_epoch),
             watermarks: Watermarks {
                 log_start: log.log_start,
@@ -108,8 +121,16 @@ impl Partition {
             uncommitted_readers: Parking::new(MAX_WAITING_READERS),
             committed_readers: Parking::new(MAX_WAITING_READERS),
             settling: Vec::new(),
+            syncs: Syncs::through(log.log_end),
+            unperformed: Vec::new(),
+            step: 0,
             storage_failure: None,
         };
+        for producer in &log.producers {
+            if let Some(first) = partition.producers.recall(producer) {
+                partition.transactions.begun(first);
+            }
+        }
         for batch in &log.batches {
             partition.recover(batch);
         }
@@ -123,6 +144,11 @@ impl Partition {
         self.watermarks
     }
 
+    /// What it remembers of the producers of everything below the log end offset, the longest silent first.
+    pub fn producers(&self) -> Vec<ProducerState> {
+        self.producers.states()
+    }
+
     /// Identity of the topic's creation.
     pub fn topic_id(&self) -> TopicId {
         self.topic_id
@@ -130,7 +156,9 @@ impl Partition {
 
     /// The topic's configs were changed: they hold for what is asked from now on.
     pub fn configure(&mut self, topic_config: &BTreeMap<String, String>) {
-        self.max_message_bytes = max_message_bytes(&self.config, topic_config);
+        self.rules = AppendRules::of(&self.config, topic_config);
+        self.durability = DurabilityRules::of(&self.config, topic_config, is_internal(&self.id.topic));
+        self.deletable = is_deletable(topic_config);
     }
 
     /// Takes one event.
@@ -143,13 +171,15 @@ impl Partition {
                 let refusal = Refusal::InvalidRequest("a partition cannot answer that".to_owned());
                 effects.extend(Effect::answer(reply_to, Reply::Partition(Err(refusal))));
             }
-            Event::Answer { question, reply } => self.verified(question, reply, effects),
-            Event::Flushed { through } => self.commit_through(through, effects),
+            Event::Answer { question, reply } => self.verified(now, question, reply, effects),
+            Event::Flushed { through } => self.flushed(through, effects),
+            Event::NoRoom { log_end, message } => self.take_back(log_end, &message, effects),
             Event::StorageFailed { message } => self.fence(message, effects),
             Event::Trimmed { log_start } => self.trim(log_start),
             Event::Cancelled(token) => self.forget(token),
-            // A partition has no timers, and no state that is replayed from records.
-            Event::Tick | Event::Replay { .. } | Event::Loaded => {}
+            Event::Tick => self.tick(now, effects),
+            // A partition has no state that is replayed from records.
+            Event::Replay { .. } | Event::Loaded => {}
         }
         self.answer_settled(effects);
         self.watermarks.check();
@@ -169,7 +199,8 @@ impl Partition {
     fn asked(&mut self, now: Timestamp, reply_to: ReplyTo, request: PartitionRequest, effects: &mut Vec<Effect>) {
         match request {
             PartitionRequest::Append { batches, acks, origin, transactional_id } => {
-                self.append(PendingAppend { reply_to, batches, acks, origin, transactional_id }, None, effects);
+                let append = PendingAppend { reply_to, batches, acks, origin, transactional_id };
+                self.append(now, append, None, effects);
             }
             PartitionRequest::WriteMarker(marker) => self.write_marker(now, reply_to, marker, effects),
             PartitionRequest::Fetch { offset, current_leader_epoch, max_bytes, isolation } => {
@@ -186,6 +217,7 @@ impl Partition {
                 effects.extend(Effect::answer(reply_to, self.described()));
             }
             PartitionRequest::Settle => effects.extend(self.settle(reply_to)),
+            PartitionRequest::DeleteRecords { before } => effects.extend(self.delete_records(reply_to, before)),
         }
     }
 
@@ -334,12 +366,6 @@ impl Partition {
 
 fn refusal(reply_to: ReplyTo, refusal: Refusal) -> Option<Effect> {
     Effect::answer(reply_to, Reply::Partition(Err(refusal)))
-}
-
-/// The topic's `max.message.bytes`, otherwise the broker's `message.max.bytes`.
-fn max_message_bytes(config: &CoreConfig, topic_config: &BTreeMap<String, String>) -> i32 {
-    let own = topic_config.get("max.message.bytes").and_then(|bytes| bytes.trim().parse().ok());
-    own.unwrap_or(config.message_max_bytes)
 }
 
 /// Whether the broker made this topic for itself. Clients do not write there.

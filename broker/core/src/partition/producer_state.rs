@@ -8,6 +8,7 @@
 //! epoch never goes back; at most [`MAX_PRODUCERS`] are remembered, and one with an open transaction is
 //! never forgotten.
 
+use crate::event::{ProducedBatch, ProducerState};
 use crate::model::{Offset, ProducerEpoch, ProducerId};
 use crate::refusal::Refusal;
 use pelton_record::{BatchHeader, NO_SEQUENCE};
@@ -29,6 +30,29 @@ pub struct BatchPlace {
     pub base_offset: Offset,
     /// Offset of its last record.
     pub last_offset: Offset,
+    /// Its largest timestamp, in milliseconds.
+    timestamp: i64,
+}
+
+impl BatchPlace {
+    fn of(batch: &ProducedBatch) -> Self {
+        let (last, delta) = (batch.last_sequence, batch.offset_delta);
+        // Sequences go on with 0 after the largest.
+        let first_sequence = if last >= delta { last - delta } else { i32::MAX - (delta - last) + 1 };
+        Self {
+            first_sequence,
+            last_sequence: last,
+            base_offset: batch.last_offset - Offset::from(delta),
+            last_offset: batch.last_offset,
+            timestamp: batch.timestamp,
+        }
+    }
+
+    fn produced(&self) -> ProducedBatch {
+        let offset_delta = i32::try_from(self.last_offset - self.base_offset).unwrap_or(i32::MAX);
+        let (last_sequence, last_offset) = (self.last_sequence, self.last_offset);
+        ProducedBatch { last_sequence, last_offset, offset_delta, timestamp: self.timestamp }
+    }
 }
 
 /// One producer.
@@ -52,6 +76,10 @@ pub struct Producers {
     by_use: BTreeMap<u64, ProducerId>,
     uses: u64,
 }
+
+/// One producer at one time; `None` where it was not known.
+#[derive(Debug)]
+pub struct Remembered(Option<Producer>);
 
 /// What is to be done with a batch.
 #[derive(Debug, PartialEq, Eq)]
@@ -148,6 +176,7 @@ impl Producers {
                 last_sequence: header.last_sequence(),
                 base_offset: header.base_offset,
                 last_offset: header.last_offset(),
+                timestamp: header.max_timestamp,
             });
         }
         if header.attributes.is_transactional() && producer.open_since.is_none() {
@@ -162,6 +191,48 @@ impl Producers {
         let producer = self.touch(producer_id, epoch);
         producer.coordinator_epoch = Some(coordinator_epoch);
         producer.open_since.take()
+    }
+
+    /// The producer as it stands, for [`Producers::put_back`].
+    pub fn remembered(&self, producer_id: ProducerId) -> Remembered {
+        Remembered(self.by_id.get(&producer_id).cloned())
+    }
+
+    /// Makes the producer what it was: what was noted of it since is taken back. One that was forgotten for its sake
+    /// stays forgotten.
+    pub fn put_back(&mut self, producer_id: ProducerId, before: Remembered) {
+        if let Some(now) = self.by_id.remove(&producer_id) {
+            self.by_use.remove(&now.used);
+        }
+        if let Remembered(Some(producer)) = before {
+            self.by_use.insert(producer.used, producer_id);
+            self.by_id.insert(producer_id, producer);
+        }
+    }
+
+    /// All producers, the longest silent first.
+    pub fn states(&self) -> Vec<ProducerState> {
+        let state = |producer_id: &ProducerId| {
+            let known = &self.by_id[producer_id];
+            ProducerState {
+                producer_id: *producer_id,
+                epoch: known.epoch,
+                coordinator_epoch: known.coordinator_epoch,
+                open_since: known.open_since,
+                batches: known.batches.iter().map(BatchPlace::produced).collect(),
+            }
+        };
+        self.by_use.values().map(state).collect()
+    }
+
+    /// Takes a producer as it once was, as the most recently used one. Gives the first offset of its open transaction.
+    pub fn recall(&mut self, state: &ProducerState) -> Option<Offset> {
+        let producer = self.touch(state.producer_id, state.epoch);
+        producer.coordinator_epoch = state.coordinator_epoch;
+        producer.open_since = state.open_since;
+        let older = state.batches.len().saturating_sub(REMEMBERED_BATCHES);
+        producer.batches = state.batches[older..].iter().map(BatchPlace::of).collect();
+        state.open_since
     }
 
     /// How many producers are remembered.

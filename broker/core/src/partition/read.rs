@@ -2,10 +2,9 @@
 
 use super::{Partition, refusal};
 use crate::effect::Effect;
-use crate::event::{Fetched, OffsetLookup, PartitionReply, Reply, ReplyTo};
+use crate::event::{Fetched, OffsetLookup, PartitionReply, Records, Reply, ReplyTo};
 use crate::model::{Isolation, LeaderEpoch, Offset, Token};
 use crate::refusal::Refusal;
-use bytes::Bytes;
 
 /// What a reader wants.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ impl Partition {
             return refusal(reply_to, why);
         }
         let answer = Fetched {
-            records: Bytes::new(),
+            records: Records::EMPTY,
             watermarks: self.watermarks,
             leader_epoch: self.leader_epoch,
             aborted: Vec::new(),

@@ -1,13 +1,17 @@
 //! One step at a time, and random histories against the rules.
 
+mod deletion;
+mod durability;
 mod histories;
 mod intercepted;
+mod remembered;
+mod room;
 mod settle;
 mod transactions;
 
 use super::*;
 use crate::effect::AssignedBatch;
-use crate::event::{Acks, AppendOrigin, IncomingBatch, OffsetLookup, PartitionReply, RecoveredBatch};
+use crate::event::{Acks, AppendOrigin, IncomingBatch, OffsetLookup, PartitionReply, ProducerState, RecoveredBatch};
 use crate::model::Token;
 use bytes::Bytes;
 use pelton_record::{Attributes, BatchBuilder, BatchHeader, BatchView};
@@ -104,7 +108,13 @@ impl Bench {
                 RecoveredBatch { header: batch.header, control }
             })
             .collect();
-        RecoveredLog { log_start: 0, log_end: self.partition.watermarks.log_end, leader_epoch: 4, batches }
+        RecoveredLog {
+            log_start: 0,
+            log_end: self.partition.watermarks.log_end,
+            leader_epoch: 4,
+            batches,
+            ..RecoveredLog::default()
+        }
     }
 }
 
@@ -393,7 +403,7 @@ fn fetch(offset: Offset) -> PartitionRequest {
 
 #[test]
 fn a_fetch_reads_below_the_high_watermark_only() {
-    let log = RecoveredLog { log_start: 10, log_end: 20, leader_epoch: 3, batches: Vec::new() };
+    let log = RecoveredLog { log_start: 10, log_end: 20, leader_epoch: 3, ..RecoveredLog::default() };
     let mut bench = Bench::open("orders", CoreConfig::default(), log);
     bench.produce(1, plain(5), Acks::Leader);
     bench.other.clear();
@@ -445,7 +455,7 @@ fn a_watch_is_answered_when_something_is_readable() {
 
 #[test]
 fn offsets_are_located() {
-    let log = RecoveredLog { log_start: 10, log_end: 20, leader_epoch: 3, batches: Vec::new() };
+    let log = RecoveredLog { log_start: 10, log_end: 20, leader_epoch: 3, ..RecoveredLog::default() };
     let mut bench = Bench::open("orders", CoreConfig::default(), log);
     bench.produce(1, plain(5), Acks::Leader);
     bench.other.clear();

@@ -27,6 +27,17 @@ impl OpenTransactions {
         self.uncommitted.insert(first, marker);
     }
 
+    /// The record at `first` was not written after all.
+    pub fn not_begun(&mut self, first: Offset) {
+        self.undecided.remove(&first);
+    }
+
+    /// The marker of the transaction that began at `first` was not written after all.
+    pub fn not_decided(&mut self, first: Offset) {
+        self.uncommitted.remove(&first);
+        self.undecided.insert(first);
+    }
+
     /// Everything below `high_watermark` is committed. Gives the last stable offset.
     pub fn committed(&mut self, high_watermark: Offset) -> Offset {
         self.uncommitted.retain(|_, marker| *marker >= high_watermark);

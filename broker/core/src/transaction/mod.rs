@@ -13,12 +13,15 @@
 //! carry that epoch, or the next one where the coordinator aborts by itself (a timeout, a new instance).
 
 mod completion;
+mod described;
 mod init;
 mod records;
 mod requests;
 mod state;
 #[cfg(test)]
 mod tests;
+
+pub use described::describe_record;
 
 use crate::config::CoreConfig;
 use crate::coordinator::{Coordinator, Outcome, StoredRecord};

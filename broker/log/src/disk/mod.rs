@@ -5,9 +5,9 @@ mod os;
 mod simulated;
 
 pub use os::{OsDisk, OsFile};
-pub use simulated::{FaultOperation, SimDisk, SimFault, SimFile};
+pub use simulated::{FaultOperation, Misdeed, SimDisk, SimFault, SimFile, SimLie};
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 /// A file system. Cheap to clone: the clones are the same file system.
@@ -80,6 +80,10 @@ pub trait DiskFile: Send + 'static {
 
     /// Writes all of `bytes` at `position`.
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+
+    /// Writes all of `parts`, one behind the other, from `position` on: one call to the operating system as a rule. Where
+    /// it fails, some of the bytes may have been written. What becomes of `parts` is not said.
+    fn write_vectored_at(&self, parts: &mut [IoSlice<'_>], position: u64) -> io::Result<()>;
 
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;

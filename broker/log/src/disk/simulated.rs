@@ -2,12 +2,13 @@
 //! synced are kept, lost or torn. The same calls and the same seed give the same bytes.
 //!
 //! It is harsher than most real ones. Each unsynced write, change of length and change of a directory
-//! meets its own fate, so a later one may survive an earlier one; and what a failed sync covered is lost
-//! at the next crash even when a later sync succeeds, as on Linux.
+//! meets its own fate, so a later one may survive an earlier one, and so may a later sector of one write; and what a
+//! failed sync covered is lost at the next crash even when a later sync succeeds, as on Linux. Where it is asked to
+//! ([`SimLie`]), it also loses, misplaces or damages what it says it has written.
 
 use super::{Disk, DiskFile};
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +33,7 @@ pub struct SimFile {
 pub enum FaultOperation {
     /// [`DiskFile::read_at`].
     Read,
-    /// [`DiskFile::write_at`]. It writes half of its bytes and then fails.
+    /// [`DiskFile::write_at`] and [`DiskFile::write_vectored_at`]. It writes half of its bytes and then fails.
     Write,
     /// [`DiskFile::allocate`].
     Allocate,
@@ -59,7 +60,29 @@ pub struct SimFault {
     pub kind: io::ErrorKind,
 }
 
-#[derive(Debug, Default)]
+/// One write to come of which the medium says that it succeeded, once.
+#[derive(Debug, Clone)]
+pub struct SimLie {
+    /// What really becomes of it.
+    pub what: Misdeed,
+    /// Only on paths that end so; the empty text means any.
+    pub path_suffix: String,
+    /// How many such writes are honest first.
+    pub after: u32,
+}
+
+/// What a medium does to a write that it says it has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misdeed {
+    /// The bytes never arrive; the file is as long as if they had.
+    Lose,
+    /// The bytes arrive at this position of the same file instead.
+    Misdirect(u64),
+    /// The bit with this number, modulo the number of bits, is turned over.
+    Flip(u64),
+}
+
+#[derive(Debug, Default, Clone)]
 struct State {
     /// Grows with every crash and kill, and tells the handles of the dead from those of the living.
     life: u64,
@@ -69,7 +92,10 @@ struct State {
     durable_names: BTreeMap<PathBuf, Node>,
     pending_names: Vec<NameChange>,
     faults: Vec<SimFault>,
+    lies: Vec<SimLie>,
     synced_files: u64,
+    /// By path: how many bytes were read, and the first position of any.
+    reads: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,20 +105,20 @@ enum Node {
 }
 
 /// One atomic change of names, all in the same directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct NameChange {
     dir: PathBuf,
     set: Vec<(PathBuf, Option<Node>)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct FileState {
     current: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<Change>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Change {
     Write { position: u64, bytes: Vec<u8> },
     SetLen(u64),
@@ -112,18 +138,27 @@ impl Change {
         }
     }
 
-    /// What a torn write leaves: the bytes up to a sector boundary, picked by `dice`.
-    fn torn(&self, dice: &mut Dice) -> Option<Self> {
-        let Self::Write { position, bytes } = self else { return None };
+    /// What a torn write leaves, as `dice` pick it: its first sectors, or any of them.
+    fn torn(&self, dice: &mut Dice) -> Vec<Self> {
+        let Self::Write { position, bytes } = self else { return Vec::new() };
         let end = position + bytes.len() as u64;
-        let first_boundary = position / SECTOR_BYTES + 1;
-        let boundaries = (end / SECTOR_BYTES + 1).saturating_sub(first_boundary);
-        if boundaries == 0 {
-            return None;
+        let sectors = *position / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES);
+        let count = sectors.end - sectors.start;
+        let first_only = (dice.below(2) == 0).then(|| dice.below(count.max(1)));
+        let mut left = Vec::new();
+        for sector in sectors.clone() {
+            let kept = match first_only {
+                Some(kept) => sector - sectors.start < kept,
+                None => dice.below(2) == 0,
+            };
+            if kept {
+                let from = (sector * SECTOR_BYTES).max(*position);
+                let to = ((sector + 1) * SECTOR_BYTES).min(end);
+                let bytes = bytes[(from - position) as usize..(to - position) as usize].to_vec();
+                left.push(Self::Write { position: from, bytes });
+            }
         }
-        let cut = (first_boundary + dice.below(boundaries)) * SECTOR_BYTES;
-        let keep = (cut - position).min(bytes.len() as u64) as usize;
-        Some(Self::Write { position: *position, bytes: bytes[..keep].to_vec() })
+        left
     }
 }
 
@@ -156,41 +191,47 @@ impl SimDisk {
     pub fn crash(&self, seed: u64) {
         let mut dice = Dice(seed);
         let mut state = self.lock();
-        state.life += 1;
-        state.faults.clear();
+        state.end_life();
         for change in std::mem::take(&mut state.pending_names) {
             if dice.below(2) == 0 {
                 set_names(&mut state.durable_names, &change.set);
             }
         }
-        // A file whose directory is gone cannot be reached.
-        let durable = state.durable_names.clone();
-        state.durable_names.retain(|path, _| path.ancestors().skip(1).all(|dir| is_dir(&durable, dir)));
-        state.names = state.durable_names.clone();
-        let State { names, files, .. } = &mut *state;
-        files.retain(|id, _| names.values().any(|node| *node == Node::File(*id)));
+        let files = state.forget_unsynced_names();
         for file in files.values_mut() {
             for change in std::mem::take(&mut file.pending) {
                 match dice.below(3) {
                     0 => change.apply(&mut file.durable),
                     1 => {}
-                    _ => {
-                        if let Some(part) = change.torn(&mut dice) {
-                            part.apply(&mut file.durable);
-                        }
-                    }
+                    _ => change.torn(&mut dice).iter().for_each(|part| part.apply(&mut file.durable)),
                 }
             }
             file.current = file.durable.clone();
         }
     }
 
+    /// The power fails, and everything that was not synced is lost. Every open file and every fault to come is gone.
+    pub fn cut_power(&self) {
+        let mut state = self.lock();
+        state.end_life();
+        state.pending_names.clear();
+        for file in state.forget_unsynced_names().values_mut() {
+            file.pending.clear();
+            file.current = file.durable.clone();
+        }
+    }
+
+    /// Another file system that holds the same, as if it had been copied while nobody had a file open.
+    pub fn copy(&self) -> Self {
+        let mut state = self.lock().clone();
+        state.end_life();
+        Self(Arc::new(Mutex::new(state)))
+    }
+
     /// The process is killed and the machine stays up: every byte written is still there, every open file
     /// and every fault to come is gone.
     pub fn kill(&self) {
-        let mut state = self.lock();
-        state.life += 1;
-        state.faults.clear();
+        self.lock().end_life();
     }
 
     /// Makes a call to come fail.
@@ -198,9 +239,25 @@ impl SimDisk {
         self.lock().faults.push(fault);
     }
 
+    /// Makes the medium lie about a write to come.
+    pub fn deceive(&self, lie: SimLie) {
+        self.lock().lies.push(lie);
+    }
+
     /// How often a file was synced, for tests that count.
     pub fn synced_files(&self) -> u64 {
         self.lock().synced_files
+    }
+
+    /// How many bytes of a file were read since [`SimDisk::forget_reads`], and the first position of any; for tests that
+    /// count.
+    pub fn reads_of(&self, path: &Path) -> Option<(u64, u64)> {
+        self.lock().reads.get(path).copied()
+    }
+
+    /// Begins to count reads anew.
+    pub fn forget_reads(&self) {
+        self.lock().reads.clear();
     }
 
     /// Changes a file behind everybody's back, as a failing medium does; synced at once.
@@ -232,6 +289,36 @@ impl State {
             return Ok(());
         }
         Err(io::Error::new(self.faults.remove(index).kind, "injected fault"))
+    }
+
+    /// Whoever had a file open is dead, and what was still to fail does not.
+    fn end_life(&mut self) {
+        self.life += 1;
+        self.faults.clear();
+        self.lies.clear();
+    }
+
+    /// Only the names that are durable are left; gives the files that still have one.
+    fn forget_unsynced_names(&mut self) -> &mut BTreeMap<u64, FileState> {
+        // A file whose directory is gone cannot be reached.
+        let durable = self.durable_names.clone();
+        self.durable_names.retain(|path, _| path.ancestors().skip(1).all(|dir| is_dir(&durable, dir)));
+        self.names = self.durable_names.clone();
+        let named: BTreeSet<u64> =
+            self.names.values().filter_map(|node| if let Node::File(id) = node { Some(*id) } else { None }).collect();
+        self.files.retain(|id, _| named.contains(id));
+        &mut self.files
+    }
+
+    /// What becomes of a write to `path` in truth, if the medium lies about it.
+    fn misdeed(&mut self, path: &Path) -> Option<Misdeed> {
+        let path = path.to_string_lossy();
+        let index = self.lies.iter().position(|lie| path.ends_with(&lie.path_suffix))?;
+        if self.lies[index].after > 0 {
+            self.lies[index].after -= 1;
+            return None;
+        }
+        Some(self.lies.remove(index).what)
     }
 
     fn change_names(&mut self, dir: &Path, set: Vec<(PathBuf, Option<Node>)>) {
@@ -382,21 +469,49 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.with(Some(FaultOperation::Read), |file| {
+        let read = self.with(Some(FaultOperation::Read), |file| {
             let there = file.current.get(position as usize..).unwrap_or_default();
             let count = there.len().min(buf.len());
             buf[..count].copy_from_slice(&there[..count]);
             Ok(count)
-        })
+        })?;
+        if read > 0 {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let (bytes, first) = state.reads.entry(self.path.clone()).or_insert((0, position));
+            *bytes += read as u64;
+            *first = (*first).min(position);
+        }
+        Ok(read)
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        let written = self.change(Some(FaultOperation::Write), Change::Write { position, bytes: bytes.to_vec() });
+        let end = position + bytes.len() as u64;
+        let (mut at, mut arrived) = (position, bytes.to_vec());
+        match self.state.lock().unwrap_or_else(PoisonError::into_inner).misdeed(&self.path) {
+            None => {}
+            Some(Misdeed::Lose) => arrived.clear(),
+            Some(Misdeed::Misdirect(elsewhere)) => at = elsewhere,
+            Some(Misdeed::Flip(bit)) => {
+                let bit = bit % (8 * arrived.len().max(1) as u64);
+                if let Some(byte) = arrived.get_mut(bit as usize / 8) {
+                    *byte ^= 1 << (bit % 8);
+                }
+            }
+        }
+        let written = self.change(Some(FaultOperation::Write), Change::Write { position: at, bytes: arrived });
+        if written.is_ok() && self.len()? < end {
+            self.change(None, Change::SetLen(end))?;
+        }
         if written.is_err() {
             let half = bytes[..bytes.len() / 2].to_vec();
             self.change(None, Change::Write { position, bytes: half })?;
         }
         written
+    }
+
+    fn write_vectored_at(&self, parts: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        self.write_at(&bytes, position)
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -1,7 +1,8 @@
 //! The index files of a segment: fixed-size entries in ascending order, searched on the medium.
 //!
-//! They follow from the segment and are checked against it whenever a log is opened, so nothing waits for
-//! them and a failed write of one is only a slower search.
+//! They follow from the segment, so nothing waits for them and a failed write of one is only a slower search. Those of
+//! a segment that was opened by its digest alone are checked against its CRC before their first use, and written again
+//! when they do not fit.
 
 mod aborted;
 mod offset;
@@ -11,11 +12,15 @@ pub use aborted::AbortedTxn;
 pub(crate) use offset::OffsetEntry;
 pub(crate) use time::TimeEntry;
 
+use crate::digest::IndexDigest;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{IoContext, LogError};
 use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+
+/// Bytes of an index that are read at a time to check it.
+const CHECK_BYTES: usize = 256 << 10;
 
 /// One entry of an index file.
 pub(crate) trait IndexEntry: Copy + PartialEq {
@@ -35,6 +40,9 @@ pub(crate) struct IndexFile<D: Disk, E> {
     path: PathBuf,
     file: Option<D::File>,
     entries: u64,
+    /// CRC-32C of all entries.
+    crc: u32,
+    /// The last entry; nothing as well where it has not been read.
     last: Option<E>,
     entry: PhantomData<E>,
 }
@@ -42,15 +50,25 @@ pub(crate) struct IndexFile<D: Disk, E> {
 impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
     /// The index at `path`, which holds nothing yet. A file that is there is emptied by the first write.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, file: None, entries: 0, last: None, entry: PhantomData }
+        Self { path, file: None, entries: 0, crc: 0, last: None, entry: PhantomData }
     }
 
     /// Makes the file hold exactly `entries`, writing only if it does not already.
     pub(crate) fn load(disk: &D, path: PathBuf, entries: &[E]) -> Result<Self, LogError> {
-        let mut wanted = Vec::with_capacity(entries.len() * E::LEN);
-        entries.iter().for_each(|entry| entry.encode(&mut wanted));
+        let wanted = encoded(entries);
         make_hold(disk, &path, &wanted)?;
-        Ok(Self { entries: entries.len() as u64, last: entries.last().copied(), ..Self::new(path) })
+        let crc = crc32c::crc32c(&wanted);
+        Ok(Self { entries: entries.len() as u64, crc, last: entries.last().copied(), ..Self::new(path) })
+    }
+
+    /// The index at `path` as `digest` describes it, without a look at the file.
+    pub(crate) fn promised(path: PathBuf, digest: IndexDigest) -> Self {
+        Self { entries: u64::from(digest.entries), crc: digest.crc, ..Self::new(path) }
+    }
+
+    /// The file is at `path` now.
+    pub(crate) fn rehome(&mut self, path: PathBuf) {
+        self.path = path;
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -59,6 +77,64 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
 
     pub(crate) fn len_bytes(&self) -> u64 {
         self.entries * E::LEN as u64
+    }
+
+    pub(crate) fn digest(&self) -> IndexDigest {
+        IndexDigest { entries: u32::try_from(self.entries).unwrap_or(u32::MAX), crc: self.crc }
+    }
+
+    /// Whether the file is long enough for the entries that this index is said to have; with `sealed`, just that long.
+    pub(crate) fn fits(&self, disk: &D, sealed: bool) -> Result<bool, LogError> {
+        let file = match disk.open(&self.path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.entries == 0),
+            opened => opened.context("open", &self.path)?,
+        };
+        let (len, there) = (self.len_bytes(), file.len().context("measure", &self.path)?);
+        Ok(if sealed { there == len } else { there >= len })
+    }
+
+    /// Whether the file begins with the entries that this index is said to have; with `sealed`, whether it holds
+    /// nothing else.
+    pub(crate) fn is_whole(&self, disk: &D, sealed: bool) -> Result<bool, LogError> {
+        if !disk.exists(&self.path).context("look for", &self.path)? {
+            return Ok(self.entries == 0);
+        }
+        let file = disk.open(&self.path, false).context("open", &self.path)?;
+        let (len, there) = (self.len_bytes(), file.len().context("measure", &self.path)?);
+        if there < len || (sealed && there > len) {
+            return Ok(false);
+        }
+        let mut buf = vec![0; CHECK_BYTES.min(len as usize)];
+        let (mut at, mut crc) = (0, 0);
+        while at < len {
+            let wanted = buf.len().min((len - at) as usize);
+            let read = file.read_at(&mut buf[..wanted], at).context("read", &self.path)?;
+            if read == 0 {
+                return Ok(false);
+            }
+            crc = crc32c::crc32c_append(crc, &buf[..read]);
+            at += read as u64;
+        }
+        Ok(crc == self.crc)
+    }
+
+    /// All entries, if they are those that this index is said to have.
+    pub(crate) fn read_whole(&self, disk: &D) -> Result<Option<Vec<E>>, LogError> {
+        if self.entries == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let file = match disk.open(&self.path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.context("open", &self.path)?,
+        };
+        let len = self.len_bytes();
+        if file.len().context("measure", &self.path)? < len {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; len as usize];
+        let read = file.read_at(&mut bytes, 0).context("read", &self.path)?;
+        let whole = read == bytes.len() && crc32c::crc32c(&bytes) == self.crc;
+        Ok(whole.then(|| bytes.chunks_exact(E::LEN).map(E::decode).collect()))
     }
 
     /// Appends an entry.
@@ -76,6 +152,7 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
         };
         file.write_at(&bytes, position).context("write", &self.path)?;
         self.entries += 1;
+        self.crc = crc32c::crc32c_append(self.crc, &bytes);
         self.last = Some(entry);
         Ok(())
     }
@@ -97,10 +174,10 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
     /// The last entry for which `below` holds, given that it holds for a prefix of them.
     pub(crate) fn last_where(&self, disk: &D, below: impl Fn(&E) -> bool) -> Result<Option<E>, LogError> {
         match &self.last {
-            None => return Ok(None),
             // Readers at the end of the log are the common case.
             Some(last) if below(last) => return Ok(Some(*last)),
-            Some(_) => {}
+            None if self.entries == 0 => return Ok(None),
+            _ => {}
         }
         let opened;
         let file = match &self.file {
@@ -128,6 +205,13 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
         }
         Ok(found)
     }
+}
+
+/// The bytes of `entries`.
+pub(crate) fn encoded<E: IndexEntry>(entries: &[E]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(entries.len() * E::LEN);
+    entries.iter().for_each(|entry| entry.encode(&mut bytes));
+    bytes
 }
 
 /// Makes the file at `path` hold exactly `wanted`; an empty one need not exist.

@@ -1,11 +1,21 @@
 //! Taking away: the end of a log that diverged from its leader's, and the beginning that is not kept.
 
 use super::Log;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::error::{IoContext, LogError};
 use crate::recovery::scan_segment;
 use crate::segment::Segment;
 use crate::{Offset, checkpoint};
+use std::path::PathBuf;
+
+/// What retention took out of a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// How many segments.
+    pub segments: usize,
+    /// Their files, which are of no use any more.
+    pub removable: Vec<PathBuf>,
+}
 
 impl<D: Disk> Log<D> {
     /// Removes every batch that reaches `offset` or lies above it, durably. The log then ends at `offset`, or
@@ -23,6 +33,7 @@ impl<D: Disk> Log<D> {
         }
         // Until the last step the log on the medium and the one in memory differ.
         self.fenced = true;
+        self.take_back(offset)?;
         while self.segments.len() > 1 && self.active().base_offset >= offset {
             self.remove_segment(self.segments.len() - 1)?;
         }
@@ -49,11 +60,13 @@ impl<D: Disk> Log<D> {
     pub fn reset_to(&mut self, offset: Offset) -> Result<(), LogError> {
         self.check_not_fenced()?;
         self.fenced = true;
+        self.take_back(Offset::MIN)?;
         while self.segments.len() > 1 {
             self.remove_segment(self.segments.len() - 1)?;
         }
         self.remove_files_of(0)?;
-        if self.disk.exists(&self.dir.join(checkpoint::START_FILE)).context("look for", &self.dir)? {
+        let has_start = self.disk.exists(&self.dir.join(checkpoint::START_FILE)).context("look for", &self.dir)?;
+        if has_start || offset < self.log_start {
             checkpoint::write_start(&self.disk, &self.dir, offset)?;
         }
         self.segments = vec![Segment::create(&self.disk, &self.dir, offset, &self.config)?];
@@ -96,8 +109,21 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// [`LogError::Io`], [`LogError::Fenced`].
     pub fn retain(&mut self, now_ms: i64, high_watermark: Offset) -> Result<usize, LogError> {
+        let expired = self.expire(now_ms, high_watermark)?;
+        for path in expired.removable {
+            self.disk.remove_file(&path).context("remove", &path)?;
+        }
+        Ok(expired.segments)
+    }
+
+    /// As [`Log::retain`], but the files are left behind, renamed to `.deleted`, for whoever removes them later
+    /// (`file.delete.delay.ms`). Opening the log removes them too.
+    ///
+    /// # Errors
+    /// [`LogError::Io`], [`LogError::Fenced`].
+    pub fn expire(&mut self, now_ms: i64, high_watermark: Offset) -> Result<Expired, LogError> {
         self.check_not_fenced()?;
-        let mut removed = 0;
+        let mut expired = Expired::default();
         loop {
             let oldest = &self.segments[0];
             let next_base = self.segments.get(1).map_or(oldest.next_offset, |next| next.base_offset);
@@ -107,15 +133,29 @@ impl<D: Disk> Log<D> {
             let too_much = self.segments.len() > 1
                 && self.config.retention_bytes.is_some_and(|limit| self.size_bytes() - oldest.len >= limit);
             if next_base > high_watermark || !(too_old || too_much) {
-                return Ok(removed);
+                return Ok(expired);
             }
             if self.segments.len() == 1 {
                 self.roll()?;
             }
-            self.remove_segment(0)?;
+            expired.removable.extend(self.put_aside_oldest()?);
             self.raise_log_start(next_base);
-            removed += 1;
+            expired.segments += 1;
         }
+    }
+
+    /// Takes the oldest of several segments out of the log, durably; gives what its files are called now.
+    fn put_aside_oldest(&mut self) -> Result<Vec<PathBuf>, LogError> {
+        let renamed = self.rename_deleted(self.segments[0].base_offset);
+        // One segment at a time, as when they are removed.
+        let renamed = renamed.and_then(|files| {
+            self.disk.sync_dir(&self.dir).context("sync", &self.dir)?;
+            Ok(files)
+        });
+        self.fenced |= renamed.is_err();
+        let files = renamed?;
+        self.segments.remove(0);
+        Ok(files)
     }
 
     fn raise_log_start(&mut self, log_start: Offset) {
@@ -146,14 +186,14 @@ impl<D: Disk> Log<D> {
         let found = segment.find_offset(&self.disk, offset)?;
         let len = found.map_or(segment.len, |found| found.position);
         let Segment { base_offset, path, .. } = segment;
-        let file = segment.file.try_clone().context("share", path)?;
         // New batches must not come to stand among old ones after a power cut.
-        file.set_len(len).context("cut", path)?;
-        file.sync_data().context("sync", path)?;
+        let (file, shared) = segment.file_cut_to(&self.disk, len)?;
         let interval = self.config.index_interval_bytes;
         let scan = scan_segment(&file, path, *base_offset, interval, false, &mut |_| {})?;
         let aborted = segment.aborted.iter().filter(|aborted| aborted.last_offset < scan.next_offset);
         let aborted = aborted.copied().collect();
-        Segment::load(&self.disk, &self.dir, *base_offset, file, scan, aborted, false)
+        let cut = Segment::load(&self.disk, &self.dir, *base_offset, file, scan, aborted, false)?;
+        cut.note_shared(shared);
+        Ok(cut)
     }
 }

@@ -1,11 +1,20 @@
 //! The log of one partition: a row of segments, of which only the last one grows.
 
 mod cut;
+mod keep;
+mod load;
 mod open;
 mod read;
+mod rehome;
+mod replace;
+mod slice;
 
-pub use open::Recovered;
+pub use cut::Expired;
+pub use keep::CheckpointHandle;
+pub use open::{Opening, Recovered};
 pub use read::TimestampOffset;
+pub(crate) use replace::{cleaned_path, remove_cleaned};
+pub use slice::LogSlice;
 
 use crate::checkpoint::{self, EpochEntry};
 use crate::disk::{Disk, DiskFile};
@@ -13,7 +22,8 @@ use crate::error::{IoContext, LogError};
 use crate::index::AbortedTxn;
 use crate::segment::Segment;
 use crate::{LogConfig, Offset};
-use pelton_record::{BatchError, BatchHeader};
+use keep::Snapshots;
+use pelton_record::{BatchError, BatchHeader, HEADER_LEN};
 use std::path::{Path, PathBuf};
 
 /// The log of one partition. It has one owner; a [`FlushHandle`] is what another thread may hold.
@@ -29,6 +39,7 @@ pub struct Log<D: Disk> {
     /// Whether the names in the directory, and its own, are known to survive a power cut. A process that was
     /// killed may have left changes of names that are only in memory.
     names_synced: bool,
+    snapshots: Snapshots,
     fenced: bool,
 }
 
@@ -52,6 +63,12 @@ impl<D: Disk> std::fmt::Debug for Log<D> {
 }
 
 impl<D: Disk> FlushHandle<D> {
+    /// The log directory in which the partition lies.
+    pub fn log_directory(&self) -> &Path {
+        // The segment's file, the partition's directory, the log directory.
+        self.path.ancestors().nth(2).unwrap_or(Path::new("."))
+    }
+
     /// Waits for the medium. Tell the log afterwards: [`Log::mark_flushed`], or [`Log::fence`] when it failed.
     ///
     /// # Errors
@@ -64,17 +81,20 @@ impl<D: Disk> FlushHandle<D> {
 }
 
 impl<D: Disk> Log<D> {
-    /// Appends one batch, whose base offset and leader epoch are final and whose header is `header`. It may
-    /// begin above the log's end (a compacted log copied from a leader), never below. The CRC is not checked.
+    /// Appends one batch, whose header is `header`, base offset and leader epoch final: it is written in place of the one
+    /// that `batch` begins with, so that nobody copies a batch to change its header. The batch may begin above the
+    /// log's end (a compacted log copied from a leader), never below. The CRC is not checked.
     ///
     /// # Errors
     /// [`LogError::OutOfOrder`], [`LogError::Batch`] when the length is not the header's,
     /// [`LogError::Io`] when the medium refuses: then the log is as before, or, where that cannot be had,
-    /// fenced. [`LogError::Fenced`] from then on.
+    /// fenced. [`LogError::Fenced`] from then on. When [`LogError::is_out_of_space`] holds and the log is not fenced, it
+    /// may be tried again once there is room; what refuses for another reason is not to be trusted with more.
     pub fn append(&mut self, batch: &[u8], header: &BatchHeader) -> Result<(), LogError> {
         self.check_not_fenced()?;
-        if batch.len() != header.total_len() {
-            return Err(BatchError::Truncated { needed: header.total_len(), available: batch.len() }.into());
+        if batch.len() != header.total_len() || batch.len() < HEADER_LEN {
+            let needed = header.total_len().max(HEADER_LEN);
+            return Err(BatchError::Truncated { needed, available: batch.len() }.into());
         }
         if header.base_offset < self.log_end() {
             return Err(LogError::OutOfOrder { expected: self.log_end(), found: header.base_offset });
@@ -116,12 +136,20 @@ impl<D: Disk> Log<D> {
             return Err(error);
         }
         self.flushed_through = self.flushed_through.max(log_end);
-        let next = Segment::create(&self.disk, &self.dir, log_end, &self.config)?;
+        let next = match Segment::create(&self.disk, &self.dir, log_end, &self.config) {
+            Ok(next) => next,
+            Err(error) => {
+                // A name that is left behind would end the log below what goes into the old segment next.
+                self.fenced = Segment::discard(&self.disk, &self.dir, log_end).is_err();
+                return Err(error);
+            }
+        };
         if let Err(error) = self.disk.sync_dir(&self.dir).context("sync", &self.dir) {
             self.fenced = true;
             return Err(error);
         }
         self.segments.push(next);
+        self.snapshots.wanted = true;
         Ok(())
     }
 
@@ -133,12 +161,15 @@ impl<D: Disk> Log<D> {
         self.check_not_fenced()?;
         let active = self.active();
         let file = active.file.try_clone().context("share", &active.path)?;
+        active.make_promise();
         Ok(FlushHandle { file, path: active.path.clone(), through: self.log_end() })
     }
 
     /// Notes that a [`FlushHandle::sync`] succeeded.
     pub fn mark_flushed(&mut self, through: Offset) {
         self.flushed_through = self.flushed_through.max(through.min(self.log_end()));
+        let active = self.segments.last_mut().expect("a log has an active segment");
+        active.keep_promise(&self.disk, through);
     }
 
     /// Offset below which everything survives a power cut.
@@ -220,7 +251,8 @@ impl<D: Disk> Log<D> {
         Some((floor, self.epochs[next].start_offset))
     }
 
-    /// Notes an aborted transaction whose marker was appended last, in the order of the markers.
+    /// Notes an aborted transaction whose marker was appended last, in the order of the markers, and before anything is
+    /// flushed: what is promised of the marker includes this.
     pub fn append_aborted(&mut self, aborted: AbortedTxn) {
         let segment = self.segments.last_mut().expect("a log has an active segment");
         segment.append_aborted(&self.disk, aborted);
@@ -233,7 +265,9 @@ impl<D: Disk> Log<D> {
     pub fn close(mut self) -> Result<(), LogError> {
         self.check_not_fenced()?;
         let active = self.segments.last_mut().expect("a log has an active segment");
-        active.trim_and_sync()
+        active.trim_and_sync()?;
+        active.write_digest(&self.disk, false);
+        Ok(())
     }
 
     /// Removes the log with its directory.

@@ -1,14 +1,38 @@
 //! Opening: what is on the medium becomes a log again, after a clean stop and after a crash alike.
 
 use super::Log;
+use super::keep::Snapshots;
+use super::load::{Loaded, Loading};
 use crate::checkpoint::{self, EpochEntry};
 use crate::disk::Disk;
-use crate::disk::DiskFile;
 use crate::error::{IoContext, LogError};
-use crate::recovery::{BatchSummary, SegmentScan, TxnReplay, scan_segment};
+use crate::recovery::BatchSummary;
 use crate::segment::{INDEX_EXTENSIONS, Segment};
-use crate::{LogConfig, Offset, segment_file_name};
+use crate::snapshot::{self, ProducerEntry};
+use crate::{LogConfig, Offset};
 use std::path::{Path, PathBuf};
+
+/// What the caller knows of a log that it opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// Id of the topic that the directory must belong to.
+    pub topic_id: u128,
+    /// Whether the directory of logs was left by a clean stop: then everything in it is durable, and whatever cannot
+    /// be read is damage.
+    pub clean: bool,
+    /// What `recovery-point-offset-checkpoint` says: everything below it is durable. It counts only where the log's
+    /// own files do not tell it.
+    pub recovery_point: Option<Offset>,
+    /// What the `log-start-offset-checkpoint` of the directory of logs says. The log's own file goes before it.
+    pub log_start: Option<Offset>,
+}
+
+impl Opening {
+    /// The caller knows the topic's id and nothing else.
+    pub fn of(topic_id: u128) -> Self {
+        Self { topic_id, clean: false, recovery_point: None, log_start: None }
+    }
+}
 
 /// What opening a log found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,34 +46,47 @@ pub struct Recovered {
     pub truncated_bytes: u64,
     /// Leader epochs and where they begin, in order.
     pub leader_epochs: Vec<EpochEntry>,
+    /// The producers as they stood at `visited_from`.
+    pub producers: Vec<ProducerEntry>,
+    /// The batches from this offset on were shown to the visitor; what came before is in `producers`.
+    pub visited_from: Offset,
 }
 
 impl<D: Disk> Log<D> {
-    /// Opens the log in `dir`, or begins one there. Every batch is shown to `visit` in offset order, so that
-    /// the caller finds its producers and open transactions again.
+    /// Opens the log in `dir`, or begins one there. The batches from [`Recovered::visited_from`] on are shown to
+    /// `visit` in offset order, so that the caller finds its producers and open transactions again; what came before is
+    /// in [`Recovered::producers`].
     ///
-    /// The last segment is read whole and its CRCs are checked: what is torn at its end is cut. Of the
-    /// others only the headers are read. When this returns, everything in the log survives a power cut.
+    /// A segment that is as its digest says is not read at all, the last one only behind its digest, with its CRCs; what
+    /// is torn there is cut. Where the digest is lost, the headers are read, and of the last segment the CRCs above the
+    /// recovery point. When this returns, everything in the log survives a power cut.
     ///
     /// # Errors
-    /// [`LogError::Damaged`] when a segment that is not the last cannot be read, [`LogError::WrongTopicId`],
-    /// [`LogError::Checkpoint`], [`LogError::Io`].
+    /// [`LogError::Damaged`] when something is missing or cannot be read that was synced once; nothing is changed then.
+    /// [`LogError::WrongTopicId`], [`LogError::Checkpoint`], [`LogError::Io`].
     pub fn open(
         disk: D,
         dir: impl Into<PathBuf>,
         config: LogConfig,
-        topic_id: u128,
+        opening: Opening,
         visit: &mut dyn FnMut(&BatchSummary),
     ) -> Result<(Self, Recovered), LogError> {
         let dir = dir.into();
+        let Opening { topic_id, .. } = opening;
         let names_synced = create_dir_synced(&disk, &dir)?;
         let has_topic_id = checkpoint::check_topic_id(&disk, &dir, topic_id)?;
-        let bases = clean_names(&disk, &dir)?;
+        super::replace::finish_replacements(&disk, &dir)?;
+        let Names { bases, snapshots } = clean_names(&disk, &dir)?;
         let mut epochs = checkpoint::read_epochs(&disk, &dir)?;
         let epochs_on_file = epochs.clone();
-        let start = checkpoint::read_start(&disk, &dir)?;
-        let mut opening = Opening { disk: &disk, dir: &dir, config: &config, epochs: &mut epochs, visit };
-        let (mut segments, truncated_bytes) = opening.load_segments(&bases)?;
+        let own_start = checkpoint::read_start(&disk, &dir)?;
+        let mut loading =
+            Loading { disk: &disk, dir: &dir, config: &config, opening: &opening, epochs: &mut epochs, visit };
+        let Loaded { mut segments, truncated_bytes, producers, visited_from, snapshots } =
+            loading.load(&bases, &snapshots)?;
+        // What the log's own file says is durable and goes before; the other may be of an older log.
+        let told = opening.log_start.filter(|start| segments.last().is_some_and(|last| *start <= last.next_offset));
+        let start = own_start.or(told);
         if segments.is_empty() {
             segments.push(Segment::create(&disk, &dir, start.unwrap_or(0), &config)?);
             if has_topic_id {
@@ -71,6 +108,7 @@ impl<D: Disk> Log<D> {
             epochs,
             flushed_through: log_end,
             names_synced,
+            snapshots: Snapshots::found(snapshots),
             fenced: false,
         };
         if log_start > log_end {
@@ -84,88 +122,16 @@ impl<D: Disk> Log<D> {
             log.save_epochs();
         }
         let leader_epochs = log.epochs.clone();
-        Ok((log, Recovered { log_start, log_end, truncated_bytes, leader_epochs }))
-    }
-}
-
-struct Opening<'a, D: Disk> {
-    disk: &'a D,
-    dir: &'a Path,
-    config: &'a LogConfig,
-    epochs: &'a mut Vec<EpochEntry>,
-    visit: &'a mut dyn FnMut(&BatchSummary),
-}
-
-impl<D: Disk> Opening<'_, D> {
-    /// Scans and loads the segments that begin at `bases`, in order; also says how many bytes were torn.
-    fn load_segments(&mut self, bases: &[Offset]) -> Result<(Vec<Segment<D>>, u64), LogError> {
-        let mut segments: Vec<Segment<D>> = Vec::with_capacity(bases.len());
-        let mut replay = TxnReplay::default();
-        let mut truncated_bytes = 0;
-        for (index, &base_offset) in bases.iter().enumerate() {
-            let next_base = bases.get(index + 1).copied();
-            let path = self.dir.join(segment_file_name(base_offset, "log"));
-            let file = self.disk.open(&path, false).context("open", &path)?;
-            let mut aborted = Vec::new();
-            let Self { config, epochs, visit, .. } = self;
-            let scan = scan_segment(
-                &file,
-                &path,
-                base_offset,
-                config.index_interval_bytes,
-                next_base.is_none(),
-                &mut |batch| {
-                    checkpoint::assign_epoch(epochs, batch.header.partition_leader_epoch, batch.header.base_offset);
-                    aborted.extend(replay.on_batch(batch));
-                    visit(batch);
-                },
-            )?;
-            match next_base {
-                Some(next_base) => check_sealed(&scan, &path, next_base, self.config.compact)?,
-                None => {
-                    truncated_bytes = scan.torn_bytes();
-                    report_torn(&scan, &path);
-                }
-            }
-            let segment = Segment::load(self.disk, self.dir, base_offset, file, scan, aborted, next_base.is_some())?;
-            // After a kill the end of the log may be in memory only. It is about to be shown to readers, so
-            // it must not vanish at the next power cut.
-            if next_base.is_none() && (segment.len > 0 || truncated_bytes > 0) {
-                segment.file.sync_data().context("sync", &segment.path)?;
-            }
-            segments.push(segment);
-        }
-        Ok((segments, truncated_bytes))
-    }
-}
-
-/// A segment that has a successor was synced before the successor was begun: whatever is missing is damage.
-fn check_sealed(scan: &SegmentScan, path: &Path, next_base: Offset, compact: bool) -> Result<(), LogError> {
-    let position = scan.valid_len;
-    let damaged = |reason: String| Err(LogError::Damaged { path: path.to_owned(), position, reason });
-    if scan.next_offset > next_base {
-        return damaged(format!("it reaches offset {}, into the next segment at {next_base}", scan.next_offset - 1));
-    }
-    let gap = scan.next_offset < next_base;
-    match &scan.stop {
-        Some(stop) if stop.data_end > position => damaged(stop.reason.clone()),
-        Some(_) if gap => damaged(format!("there are zeros where the batches up to offset {next_base} should be")),
-        None if gap && !compact => damaged(format!("it ends before offset {next_base}, where the next segment begins")),
-        _ => Ok(()),
-    }
-}
-
-fn report_torn(scan: &SegmentScan, path: &Path) {
-    if let Some(stop) = &scan.stop
-        && scan.torn_bytes() > 0
-    {
-        tracing::warn!(
-            path = %path.display(),
-            position = scan.valid_len,
-            bytes = scan.torn_bytes(),
-            reason = stop.reason,
-            "the end of the log is torn and is cut"
-        );
+        log.snapshots.wanted = visited_from < log_end;
+        let recovered = Recovered {
+            log_start,
+            log_end,
+            truncated_bytes,
+            leader_epochs,
+            producers,
+            visited_from: visited_from.min(log_end),
+        };
+        Ok((log, recovered))
     }
 }
 
@@ -189,22 +155,31 @@ fn create_dir_synced<D: Disk>(disk: &D, dir: &Path) -> Result<bool, LogError> {
     Ok(true)
 }
 
-/// The base offsets of the segments in `dir`, in order. What a crash left half done is removed: files that
-/// never got their name, and indexes whose segment is gone.
-fn clean_names<D: Disk>(disk: &D, dir: &Path) -> Result<Vec<Offset>, LogError> {
+/// The files of a partition by their names, in order.
+struct Names {
+    /// Base offsets of the segments.
+    bases: Vec<Offset>,
+    /// Offsets of the snapshots.
+    snapshots: Vec<Offset>,
+}
+
+/// What is in `dir`. What a crash left half done is removed: files that never got their name, and indexes whose segment
+/// is gone.
+fn clean_names<D: Disk>(disk: &D, dir: &Path) -> Result<Names, LogError> {
     let names = disk.list(dir).context("list", dir)?;
-    let base_of = |name: &str, extension: &str| -> Option<Offset> {
+    let offset_of = |name: &str, extension: &str| -> Option<Offset> {
         let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
         (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
     };
-    let bases: Vec<Offset> = names.iter().filter_map(|name| base_of(name, "log")).collect();
+    let bases: Vec<Offset> = names.iter().filter_map(|name| offset_of(name, "log")).collect();
+    let snapshots = names.iter().filter_map(|name| offset_of(name, snapshot::EXTENSION)).collect();
     for name in &names {
-        let index_of = INDEX_EXTENSIONS.iter().find_map(|extension| base_of(name, extension));
+        let index_of = INDEX_EXTENSIONS.iter().find_map(|extension| offset_of(name, extension));
         let orphan = index_of.is_some_and(|base| bases.binary_search(&base).is_err());
         if orphan || name.ends_with(".tmp") {
             let path = dir.join(name);
             disk.remove_file(&path).context("remove", &path)?;
         }
     }
-    Ok(bases)
+    Ok(Names { bases, snapshots })
 }

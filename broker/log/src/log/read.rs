@@ -7,7 +7,7 @@ use crate::error::LogError;
 use crate::index::AbortedTxn;
 use crate::segment::{Found, Segment};
 use bytes::Bytes;
-use pelton_record::{BatchHeader, BatchView, NO_TIMESTAMP, uncompressed_batch};
+use pelton_record::{BatchView, NO_TIMESTAMP, uncompressed_batch};
 use std::ops::ControlFlow;
 
 /// A record that was found by its timestamp.
@@ -37,16 +37,10 @@ impl<D: Disk> Log<D> {
         max_bytes: usize,
         at_least_one: bool,
     ) -> Result<Bytes, LogError> {
-        if from < self.log_start || from > self.log_end() {
-            let (log_start, log_end) = (self.log_start, self.log_end());
-            return Err(LogError::OffsetOutOfRange { offset: from, log_start, log_end });
+        match self.slice(from, end_exclusive, max_bytes, at_least_one)? {
+            Some(slice) => slice.read(),
+            None => Ok(Bytes::new()),
         }
-        for segment in &self.segments[self.segment_index(from)..] {
-            if let Some(found) = segment.find_offset(&self.disk, from.max(segment.base_offset))? {
-                return read_batches(segment, found, end_exclusive, max_bytes, at_least_one);
-            }
-        }
-        Ok(Bytes::new())
     }
 
     /// The first record whose timestamp is at least `timestamp` (milliseconds) and whose offset is below
@@ -193,36 +187,4 @@ impl<D: Disk> Log<D> {
         }
         Ok(())
     }
-}
-
-fn read_batches<D: Disk>(
-    segment: &Segment<D>,
-    first: Found,
-    end_exclusive: Offset,
-    max_bytes: usize,
-    at_least_one: bool,
-) -> Result<Bytes, LogError> {
-    let first_len = first.header.total_len();
-    if first.header.last_offset() >= end_exclusive || (first_len > max_bytes && !at_least_one) {
-        return Ok(Bytes::new());
-    }
-    let available = (segment.len - first.position) as usize;
-    let bytes = segment.read_exact(first.position, max_bytes.max(first_len).min(available))?;
-    let mut end = first_len;
-    while end < bytes.len() {
-        let header = match BatchHeader::parse(&bytes[end..]) {
-            Ok(header) => header,
-            Err(pelton_record::BatchError::Truncated { .. }) => break,
-            Err(error) => return Err(segment.damaged(first.position + end as u64, error.to_string())),
-        };
-        if header.last_offset() >= end_exclusive || header.total_len() > bytes.len() - end {
-            break;
-        }
-        end += header.total_len();
-    }
-    if bytes.len() > 2 * end {
-        // Reserved for batches that the reader may not see yet: not worth keeping alive.
-        return Ok(Bytes::copy_from_slice(&bytes[..end]));
-    }
-    Ok(Bytes::from(bytes).slice(..end))
 }

@@ -1,7 +1,9 @@
 //! What the log promises, each with the fault that would break it.
 
+mod appending;
 mod filtered;
 mod model;
+mod recovery;
 
 use super::*;
 use crate::disk::{FaultOperation, SimDisk, SimFault};
@@ -30,16 +32,16 @@ fn small() -> LogConfig {
     }
 }
 
-fn open(disk: &SimDisk) -> (Log<SimDisk>, Recovered) {
-    Log::open(disk.clone(), DIR, small(), TOPIC_ID, &mut |_| {}).unwrap()
+pub(super) fn open(disk: &SimDisk) -> (Log<SimDisk>, Recovered) {
+    Log::open(disk.clone(), DIR, small(), Opening::of(TOPIC_ID), &mut |_| {}).unwrap()
 }
 
 fn open_error(disk: &SimDisk) -> LogError {
-    Log::open(disk.clone(), DIR, small(), TOPIC_ID, &mut |_| {}).unwrap_err()
+    Log::open(disk.clone(), DIR, small(), Opening::of(TOPIC_ID), &mut |_| {}).unwrap_err()
 }
 
 /// A batch of `count` records at `base_offset`, the first with `timestamp` and each next one a millisecond later.
-fn batch(base_offset: Offset, count: i32, timestamp: i64, value: &[u8]) -> Vec<u8> {
+pub(super) fn batch(base_offset: Offset, count: i32, timestamp: i64, value: &[u8]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(timestamp);
     for index in 0..count {
         builder.push(timestamp + i64::from(index), Some(b"key"), Some(value), &[]);
@@ -47,17 +49,17 @@ fn batch(base_offset: Offset, count: i32, timestamp: i64, value: &[u8]) -> Vec<u
     at_offset(builder.into_bytes_with_crc(), base_offset, 0)
 }
 
-fn at_offset(mut bytes: Vec<u8>, base_offset: Offset, leader_epoch: i32) -> Vec<u8> {
+pub(super) fn at_offset(mut bytes: Vec<u8>, base_offset: Offset, leader_epoch: i32) -> Vec<u8> {
     patch_offset_and_epoch(&mut bytes, base_offset, leader_epoch);
     bytes
 }
 
-fn append<D: Disk>(log: &mut Log<D>, bytes: &[u8]) {
+pub(super) fn append<D: Disk>(log: &mut Log<D>, bytes: &[u8]) {
     log.append(bytes, &BatchHeader::parse(bytes).unwrap()).unwrap();
 }
 
 /// Appends `batches` of one record of 100 bytes each.
-fn fill<D: Disk>(log: &mut Log<D>, batches: usize) {
+pub(super) fn fill<D: Disk>(log: &mut Log<D>, batches: usize) {
     for _ in 0..batches {
         let offset = log.log_end();
         append(log, &batch(offset, 1, 1000 + offset, &[b'x'; 100]));
@@ -70,7 +72,7 @@ fn flush<D: Disk>(log: &mut Log<D>) {
 }
 
 /// Everything the log holds, read in pieces of `max_bytes`.
-fn read_all<D: Disk>(log: &Log<D>, max_bytes: usize) -> Vec<u8> {
+pub(super) fn read_all<D: Disk>(log: &Log<D>, max_bytes: usize) -> Vec<u8> {
     let (mut all, mut from) = (Vec::new(), log.log_start());
     while from < log.log_end() {
         let bytes = log.read(from, log.log_end(), max_bytes, true).unwrap();
@@ -144,7 +146,7 @@ fn segments_roll_and_every_offset_is_found() {
 fn segments_roll_by_time() {
     let disk = SimDisk::new();
     let config = LogConfig { segment_ms: Some(50), ..small() };
-    let (mut log, _) = Log::open(disk, DIR, config, TOPIC_ID, &mut |_| {}).unwrap();
+    let (mut log, _) = Log::open(disk, DIR, config, Opening::of(TOPIC_ID), &mut |_| {}).unwrap();
     for (offset, timestamp) in [(0, 100), (1, 150), (2, 151), (3, 160)] {
         append(&mut log, &batch(offset, 1, timestamp, b""));
     }
@@ -212,6 +214,7 @@ fn lost_or_damaged_indexes_are_written_again() {
     disk.open(&Path::new(DIR).join("00000000000000099999.index"), true).unwrap();
     let (log, recovered) = open(&disk);
     assert_eq!(recovered.truncated_bytes, 0);
+    assert_eq!(read_all(&log, 700).len() as u64, log.size_bytes(), "a search finds what is damaged");
     assert_eq!(files(&disk), before);
     assert!(!disk.exists(&Path::new(DIR).join("00000000000000099999.index")).unwrap());
     assert_eq!(log.log_end(), 100);
@@ -487,7 +490,7 @@ fn aborted_transactions_are_found_again_from_the_batches() {
     disk.crash(11);
     let mut markers = Vec::new();
     let mut visit = |batch: &BatchSummary| markers.extend(batch.control.map(|(control, _)| control));
-    let (log, _) = Log::open(disk, DIR, small(), TOPIC_ID, &mut visit).unwrap();
+    let (log, _) = Log::open(disk, DIR, small(), Opening::of(TOPIC_ID), &mut visit).unwrap();
     check(&log);
     use ControlType::{Abort, Commit};
     assert_eq!(markers, [Abort, Commit, Abort, Commit]);
@@ -497,7 +500,7 @@ fn aborted_transactions_are_found_again_from_the_batches() {
 fn a_real_file_system_holds_a_log_too() {
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("orders-0");
-    let reopen = || Log::open(OsDisk, &dir, small(), TOPIC_ID, &mut |_| {}).unwrap();
+    let reopen = || Log::open(OsDisk, &dir, small(), Opening::of(TOPIC_ID), &mut |_| {}).unwrap();
     let (mut log, _) = reopen();
     fill(&mut log, 50);
     flush(&mut log);
@@ -512,7 +515,7 @@ fn a_real_file_system_holds_a_log_too() {
     log.close().unwrap();
     let (log, _) = reopen();
     assert_eq!(log.log_end(), 8);
-    let error = Log::open(OsDisk, &dir, small(), 99, &mut |_| {}).unwrap_err();
+    let error = Log::open(OsDisk, &dir, small(), Opening::of(99), &mut |_| {}).unwrap_err();
     assert!(matches!(error, LogError::WrongTopicId { expected: 99, found: TOPIC_ID, .. }));
     log.delete().unwrap();
     assert!(!dir.exists());
@@ -549,6 +552,10 @@ proptest! {
         let _ = log.offset_for_timestamp(0, i64::MAX).unwrap();
         drop(log);
         disk.corrupt(&segment_path(0, "log"), |bytes| bytes.clone_from(&garbage)).unwrap();
+        // With what is promised of the bytes that were there it is damage; without, it may be torn from its start.
+        let damaged = recovered.log_end == 0 || matches!(open_error(&disk), LogError::Damaged { .. });
+        prop_assert!(damaged);
+        let _ = disk.remove_file(&segment_path(0, "digest"));
         open(&disk);
     }
 }

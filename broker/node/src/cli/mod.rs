@@ -9,6 +9,7 @@ mod demo;
 mod dlq;
 mod job;
 mod lines;
+mod log;
 pub mod output;
 mod plugin;
 mod produce;
@@ -69,6 +70,9 @@ enum Command {
     /// Run, list, describe and stop stream jobs.
     #[command(subcommand, arg_required_else_help = true)]
     Job(job::Job),
+    /// Look into the files of a log, check them, repair them.
+    #[command(subcommand, arg_required_else_help = true)]
+    Log(log::Log),
     Demo(demo::Demo),
     /// Compile a plugin from standard input to standard output; the broker calls this in a process of its own.
     #[command(hide = true)]
@@ -146,6 +150,7 @@ impl Cli {
             Command::Plugin(command) => command.run(),
             Command::Dlq(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Job(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Log(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::CompilePlugin => Ok(pelton_engine::compile_on_stdio()),
         }

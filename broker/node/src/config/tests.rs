@@ -83,6 +83,25 @@ fn flags_go_before_variables_and_those_before_the_file() {
 }
 
 #[test]
+fn several_log_directories_are_kept_in_their_order() {
+    let (config, _) = build("log.dirs=/b, /a,/c\n").unwrap();
+    assert_eq!(config.data_dir, PathBuf::from("/b"));
+    assert_eq!(config.further_log_dirs, [PathBuf::from("/a"), PathBuf::from("/c")]);
+    assert_eq!(config.statics["log.dirs"], "/b,/a,/c");
+}
+
+#[test]
+fn compaction_is_set_by_kafkas_keys() {
+    let (config, _) =
+        build("log.cleaner.min.cleanable.ratio=0.25\nlog.cleaner.io.max.bytes.per.second=1048576\n").unwrap();
+    assert_eq!(config.log.compaction.min_cleanable_dirty_ppm, 250_000);
+    assert_eq!(config.cleaner.io_max_bytes_per_second, Some(1_048_576));
+    let (config, _) = build("").unwrap();
+    assert_eq!(config.log.compaction, pelton_log::compaction::CompactionConfig::default());
+    assert_eq!(config.cleaner, pelton_server::driver::cleaner::CleanerConfig::default());
+}
+
+#[test]
 fn bad_values_are_refused_with_their_place_and_what_is_right() {
     let cases = [
         ("num.partitions=abc", "`abc` is no value for num.partitions", "a whole number from 1 to 10000"),
@@ -93,7 +112,10 @@ fn bad_values_are_refused_with_their_place_and_what_is_right() {
         ("listeners=PLAINTEXT://127.0.0.1", "listeners", "PLAINTEXT://HOST:PORT"),
         ("advertised.listeners=PLAINTEXT://0.0.0.0:9092", "advertised.listeners", "clients can reach"),
         ("pelton.admin.listener=0.0.0.0:9644", "pelton.admin.listener", "loopback"),
-        ("log.dirs=/a,/b", "log.dirs", "one directory"),
+        ("log.dirs=/a,/b,/a", "log.dirs", "several different ones"),
+        ("log.dirs=/a,,/b", "log.dirs", "parted by commas"),
+        ("log.cleaner.min.cleanable.ratio=2", "log.cleaner.min.cleanable.ratio", "a number from 0 to 1"),
+        ("log.cleaner.dedupe.buffer.size=1", "log.cleaner.dedupe.buffer.size", "1024"),
         ("pelton.plugin.signatures=maybe", "pelton.plugin.signatures", "`require`"),
         ("pelton.plugin.signatures=require", "pelton.plugin.signatures", "pelton.plugin.trusted.keys"),
         ("pelton.plugin.trusted.keys=/no/such/file", "pelton.plugin.trusted.keys", "NAME HEXKEY"),

@@ -2,7 +2,13 @@
 
 use super::{ConfigError, DEFAULT_DATA_DIR, NodeConfig, Origin};
 use pelton_core::config::CoreConfig;
+use pelton_core::partition::rules::compression_named;
 use pelton_log::LogConfig;
+use pelton_log::compaction::CompactionConfig;
+use pelton_record::TimestampType;
+use pelton_server::driver::cleaner::CleanerConfig;
+use pelton_server::driver::ratio_ppm;
+use pelton_server::fetch::FetchConfig;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
@@ -25,17 +31,24 @@ impl<'a> Values<'a> {
         let listeners = self.listeners()?;
         let admin_token = self.admin_token()?;
         let admin = self.admin(admin_token.is_some())?;
-        let data_dir = self.data_dir()?;
+        let (data_dir, further_log_dirs) = self.log_dirs()?;
         let config = NodeConfig {
             advertised: self.advertised()?,
             listeners,
             data_dir,
+            further_log_dirs,
             admin,
             admin_token,
             network_threads: self.threads("num.network.threads", cores)?,
             shards: self.threads("num.io.threads", cores)?,
             core: self.core()?,
             log: self.log()?,
+            cleaner: self.cleaner()?,
+            fetch: FetchConfig {
+                fetch_max_bytes: self.number("fetch.max.bytes", 1_024..=i64::from(i32::MAX / 2))? as usize,
+                session_slots: self.number("max.incremental.fetch.session.cache.slots", 0..=1_000_000)? as usize,
+                sendfile: self.flag("pelton.fetch.sendfile.enable")?,
+            },
             auto_create_topics: self.flag("auto.create.topics.enable")?,
             request_max_bytes: self.number("socket.request.max.bytes", 1_024..=i64::from(i32::MAX))? as usize,
             connections_max_idle_ms: self.idle_ms()?,
@@ -47,6 +60,33 @@ impl<'a> Values<'a> {
             statics: BTreeMap::new(),
         };
         Ok(NodeConfig { statics: self.statics(&config), ..config })
+    }
+
+    /// What holds for the records of topics that set nothing else.
+    fn appending(&self) -> Result<CoreConfig, ConfigError> {
+        let message_timestamp_type = match self.text("log.message.timestamp.type") {
+            "CreateTime" => TimestampType::Create,
+            "LogAppendTime" => TimestampType::LogAppend,
+            _ => return self.refuse("log.message.timestamp.type", "`CreateTime` or `LogAppendTime`"),
+        };
+        let compression = self.text("compression.type");
+        if !["uncompressed", "gzip", "snappy", "lz4", "zstd", "producer"].contains(&compression) {
+            return self.refuse("compression.type", "`uncompressed`, `gzip`, `snappy`, `lz4`, `zstd` or `producer`");
+        }
+        let flush_interval_ms = if self.has("log.flush.interval.ms") {
+            Some(self.number("log.flush.interval.ms", 0..=i64::MAX)?)
+        } else {
+            None
+        };
+        Ok(CoreConfig {
+            message_timestamp_type,
+            message_timestamp_before_max_ms: self.number("log.message.timestamp.before.max.ms", 0..=i64::MAX)?,
+            message_timestamp_after_max_ms: self.number("log.message.timestamp.after.max.ms", 0..=i64::MAX)?,
+            compression: compression_named(compression),
+            flush_interval_messages: self.number("log.flush.interval.messages", 1..=i64::MAX)?,
+            flush_interval_ms,
+            ..CoreConfig::default()
+        })
     }
 
     fn core(&self) -> Result<CoreConfig, ConfigError> {
@@ -70,6 +110,7 @@ impl<'a> Values<'a> {
             offset_metadata_max_bytes: self.number("offset.metadata.max.bytes", 0..=MAX)? as usize,
             transaction_max_timeout_ms: self.number("transaction.max.timeout.ms", 1..=MAX)? as i32,
             fsync,
+            ..self.appending()?
         };
         if config.group_min_session_timeout_ms > config.group_max_session_timeout_ms {
             return self.refuse("group.min.session.timeout.ms", "at most group.max.session.timeout.ms");
@@ -99,7 +140,30 @@ impl<'a> Values<'a> {
             segment_index_bytes: self.number("log.index.size.max.bytes", 4..=MAX)? as u32,
             retention_bytes: u64::try_from(self.number("log.retention.bytes", -1..=i64::MAX)?).ok(),
             retention_ms: (retention_ms >= 0).then_some(retention_ms),
+            compaction: self.compaction()?,
+            file_delete_delay_ms: self.number("log.segment.delete.delay.ms", 0..=i64::MAX)?,
             ..LogConfig::default()
+        })
+    }
+
+    fn compaction(&self) -> Result<CompactionConfig, ConfigError> {
+        let max_lag_ms = self.number("log.cleaner.max.compaction.lag.ms", 1..=i64::MAX)?;
+        Ok(CompactionConfig {
+            min_cleanable_dirty_ppm: ratio_ppm(self.decimal("log.cleaner.min.cleanable.ratio", 0.0..=1.0)?),
+            min_compaction_lag_ms: self.number("log.cleaner.min.compaction.lag.ms", 0..=i64::MAX)?,
+            max_compaction_lag_ms: (max_lag_ms < i64::MAX).then_some(max_lag_ms),
+            delete_retention_ms: self.number("log.cleaner.delete.retention.ms", 0..=i64::MAX)?,
+        })
+    }
+
+    fn cleaner(&self) -> Result<CleanerConfig, ConfigError> {
+        let io_max = self.decimal("log.cleaner.io.max.bytes.per.second", 1.0..=f64::MAX)?;
+        Ok(CleanerConfig {
+            enable: self.flag("log.cleaner.enable")?,
+            dedupe_buffer_bytes: self.number("log.cleaner.dedupe.buffer.size", 1_024..=1 << 40)? as usize,
+            // Kafka's default is the largest number there is, which is no limit.
+            io_max_bytes_per_second: (io_max < u64::MAX as f64).then_some(io_max as u64),
+            backoff_ms: self.number("log.cleaner.backoff.ms", 1..=i64::MAX)? as u64,
         })
     }
 
@@ -152,15 +216,18 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn data_dir(&self) -> Result<PathBuf, ConfigError> {
+    /// The first directory, and the others.
+    fn log_dirs(&self) -> Result<(PathBuf, Vec<PathBuf>), ConfigError> {
         let key = if self.has("log.dirs") { "log.dirs" } else { "log.dir" };
         if !self.has(key) {
-            return Ok(PathBuf::from(DEFAULT_DATA_DIR));
+            return Ok((PathBuf::from(DEFAULT_DATA_DIR), Vec::new()));
         }
-        let mut dirs = self.text(key).split(',').map(str::trim).filter(|dir| !dir.is_empty());
-        match (dirs.next(), dirs.next()) {
-            (Some(only), None) => Ok(PathBuf::from(only)),
-            _ => self.refuse(key, "one directory (this version keeps its data in one)"),
+        let dirs: Vec<PathBuf> = self.text(key).split(',').map(|dir| PathBuf::from(dir.trim())).collect();
+        let different: std::collections::BTreeSet<&PathBuf> =
+            dirs.iter().filter(|dir| !dir.as_os_str().is_empty()).collect();
+        match dirs.split_first() {
+            Some((first, others)) if different.len() == dirs.len() => Ok((first.clone(), others.to_vec())),
+            _ => self.refuse(key, "one directory, or several different ones parted by commas"),
         }
     }
 
@@ -189,6 +256,13 @@ impl<'a> Values<'a> {
         }
     }
 
+    fn decimal(&self, key: &str, allowed: RangeInclusive<f64>) -> Result<f64, ConfigError> {
+        match self.text(key).parse::<f64>() {
+            Ok(number) if allowed.contains(&number) => Ok(number),
+            _ => self.refuse(key, &format!("a number from {} to {:e}", allowed.start(), allowed.end())),
+        }
+    }
+
     fn flag(&self, key: &str) -> Result<bool, ConfigError> {
         match self.text(key).to_ascii_lowercase().as_str() {
             "true" => Ok(true),
@@ -214,7 +288,9 @@ impl<'a> Values<'a> {
         for key in ["node.id", "broker.id"] {
             statics.insert(key.to_owned(), config.core.node_id.to_string());
         }
-        statics.insert("log.dirs".to_owned(), config.data_dir.display().to_string());
+        let dirs = std::iter::once(&config.data_dir).chain(&config.further_log_dirs);
+        let dirs: Vec<String> = dirs.map(|dir| dir.display().to_string()).collect();
+        statics.insert("log.dirs".to_owned(), dirs.join(","));
         statics.insert("num.network.threads".to_owned(), config.network_threads.to_string());
         statics.insert("num.io.threads".to_owned(), config.shards.to_string());
         statics.insert("log.retention.ms".to_owned(), config.log.retention_ms.unwrap_or(-1).to_string());

@@ -120,6 +120,7 @@ fn port_error(what: &str, refusal: &Refusal) -> PortError {
         Refusal::UnknownTopicOrPartition | Refusal::UnknownTopicId => PortError::Unknown(what.to_owned()),
         Refusal::CorruptMessage(_)
         | Refusal::InvalidRecord(_)
+        | Refusal::InvalidTimestamp(_)
         | Refusal::RecordTooLarge
         | Refusal::UnsupportedFormat
         | Refusal::InvalidTransactionTimeout

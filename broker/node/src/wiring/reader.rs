@@ -86,7 +86,12 @@ impl PartitionReader for BrokerReader {
             {
                 fetched = self.fetch(offset, max_bytes).await?;
             }
-            committed(offset, &fetched).map_err(|reason| PortError::Fatal(format!("{}: {reason}", self.partition)))
+            let fatal = |reason| PortError::Fatal(format!("{}: {reason}", self.partition));
+            // The records may have to come from the disk, which no thread of the runtime waits for.
+            let stored = fetched.records.clone();
+            let read = tokio::task::spawn_blocking(move || stored.read()).await;
+            let records = read.map_err(|error| fatal(error.to_string()))?.map_err(fatal)?;
+            committed(offset, &fetched, &records).map_err(fatal)
         })
     }
 
@@ -96,12 +101,12 @@ impl PartitionReader for BrokerReader {
     }
 }
 
-/// The batches of `fetched` that a read_committed reader may have.
-fn committed(offset: i64, fetched: &Fetched) -> Result<ReadBatches, String> {
+/// The batches of `records`, which were fetched, that a read_committed reader may have.
+fn committed(offset: i64, fetched: &Fetched, records: &Bytes) -> Result<ReadBatches, String> {
     let mut read =
         ReadBatches { batches: Vec::new(), next_offset: offset, last_stable_offset: fetched.watermarks.last_stable };
     let mut aborted = Aborted::new(&fetched.aborted);
-    for view in pelton_record::batches(&fetched.records) {
+    for view in pelton_record::batches(records) {
         let view = view.map_err(|e| format!("a stored batch cannot be read: {e}"))?;
         let header = view.header();
         let next = header.next_offset();
@@ -111,7 +116,7 @@ fn committed(offset: i64, fetched: &Fetched) -> Result<ReadBatches, String> {
         }
         read.next_offset = next;
         if !dropped && header.record_count > 0 {
-            read.batches.push(uncompressed(&view, &fetched.records));
+            read.batches.push(uncompressed(&view, records));
         }
     }
     Ok(read)
@@ -202,11 +207,15 @@ mod tests {
             last_offset: *last,
         });
         Fetched {
-            records: parts.concat().into(),
+            records: Bytes::from(parts.concat()).into(),
             watermarks: Watermarks { log_start: 0, last_stable: 20, high_watermark: 20, log_end: 20 },
             leader_epoch: LeaderEpoch(0),
             aborted: list.collect(),
         }
+    }
+
+    fn read(offset: i64, fetched: &Fetched) -> ReadBatches {
+        committed(offset, fetched, &fetched.records.read().unwrap()).unwrap()
     }
 
     fn offsets(read: &ReadBatches) -> Vec<i64> {
@@ -224,7 +233,7 @@ mod tests {
             marker(6, 2, ControlType::Commit),
             marker(7, 1, ControlType::Commit),
         ];
-        let read = committed(0, &fetched(&parts, &[(1, 0, 4)])).unwrap();
+        let read = read(0, &fetched(&parts, &[(1, 0, 4)]));
         assert_eq!((offsets(&read), read.next_offset, read.last_stable_offset), (vec![2, 3, 5], 8, 20));
     }
 
@@ -238,19 +247,19 @@ mod tests {
             data(4, Some(1), &["c"]),
             marker(5, 1, ControlType::Abort),
         ];
-        let read = committed(0, &fetched(&parts, &[(1, 4, 5), (1, 0, 1)])).unwrap();
+        let read = read(0, &fetched(&parts, &[(1, 4, 5), (1, 0, 1)]));
         assert_eq!((offsets(&read), read.next_offset), (vec![2], 6));
     }
 
     #[test]
     fn nothing_readable_leaves_the_reader_where_it_is() {
-        let read = committed(7, &fetched(&[], &[])).unwrap();
+        let read = read(7, &fetched(&[], &[]));
         assert_eq!((read.batches.len(), read.next_offset), (0, 7));
     }
 
     #[test]
     fn a_read_from_the_middle_of_a_batch_gives_the_whole_batch() {
-        let read = committed(1, &fetched(&[data(0, None, &["a", "b", "c"])], &[])).unwrap();
+        let read = read(1, &fetched(&[data(0, None, &["a", "b", "c"])], &[]));
         assert_eq!((offsets(&read), read.next_offset), (vec![0], 3));
     }
 
@@ -259,7 +268,7 @@ mod tests {
         let plain = data(3, None, &["a", "b"]);
         for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
             let packed = pelton_record::compressed_batch(&BatchView::parse(&plain).unwrap(), codec).unwrap();
-            let read = committed(3, &fetched(&[packed], &[])).unwrap();
+            let read = read(3, &fetched(&[packed], &[]));
             let view = BatchView::parse(&read.batches[0]).unwrap();
             let values: Vec<_> = view.records().unwrap().map(|r| r.unwrap().value.unwrap().to_vec()).collect();
             assert_eq!((view.header().base_offset, values), (3, vec![b"a".to_vec(), b"b".to_vec()]), "{codec:?}");

@@ -120,7 +120,9 @@ impl BrokerWriter {
     fn not_sent(&self, failure: &SendFailure) -> PortError {
         match failure {
             SendFailure::Refused(refusal) => self.refused(refusal),
-            SendFailure::Rejected { .. } => PortError::Fatal(format!("the transaction of {}: {failure}", self.id)),
+            SendFailure::Invalid(_) | SendFailure::Rejected { .. } => {
+                PortError::Fatal(format!("the transaction of {}: {failure}", self.id))
+            }
             SendFailure::Unavailable(_) | SendFailure::Unacknowledged(_) => {
                 PortError::Retriable(format!("the transaction of {}: {failure}", self.id))
             }

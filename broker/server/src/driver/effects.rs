@@ -1,54 +1,62 @@
-//! Performs one effect.
+//! Performs one effect, and keeps what its machine must be told of it.
 
 use super::Letter;
 use super::shard_thread::ShardThread;
-use bytes::{Bytes, BytesMut};
+use crate::fetch::Stored;
 use pelton_core::effect::{AssignedBatch, Effect};
 use pelton_core::event::{AbortedTransaction, Event, Fetched, OffsetLookup, PartitionReply, Reply};
 use pelton_core::model::{LeaderEpoch, Offset, PartId, ProducerId, Timestamp, Token, TopicPartition};
 use pelton_core::refusal::Refusal;
+use pelton_core::shard::NoRoom;
 use pelton_log::{AbortedTxn, LogError};
-use pelton_record::{BatchHeader, HEADER_LEN, patch_offset_and_epoch};
 
-/// Logs whose write failed while the effects of one step were performed. Answers of that step that rest on the
-/// write are turned into refusals.
+/// What came of the effects of one step that its machines must be told when all are performed.
 #[derive(Debug, Default)]
-pub(super) struct Failed(Vec<(TopicPartition, String)>);
+pub(super) struct Outcomes {
+    /// Logs whose write failed for good.
+    pub fenced: Vec<(TopicPartition, String)>,
+    /// Logs that had no room, and are as they were.
+    pub no_room: Vec<NoRoom>,
+    /// Logs from which records were deleted, where they start now, and who waits for that.
+    pub trimmed: Vec<(TopicPartition, Offset, Token)>,
+    /// Logs of which a snapshot is due.
+    pub rolled: Vec<TopicPartition>,
+}
 
-impl Failed {
-    /// The failures, to be told to the machines.
-    pub fn take(self) -> Vec<(TopicPartition, String)> {
-        self.0
+impl Outcomes {
+    /// Whether a write to this log has failed in this step.
+    fn has_failed(&self, partition: &TopicPartition) -> bool {
+        self.fenced.iter().any(|(failed, _)| failed == partition)
+            || self.no_room.iter().any(|failed| failed.partition == *partition)
     }
 
+    /// Answers of the step that may rest on a write that failed are turned into refusals.
     fn correct(&self, reply: Reply) -> Reply {
-        match (self.0.first(), &reply) {
-            (
-                Some((_, message)),
-                Reply::Partition(Ok(PartitionReply::Appended(_) | PartitionReply::Described { .. })),
-            ) => Reply::Partition(Err(Refusal::Storage(message.clone()))),
-            _ => reply,
+        let why = match (self.fenced.first(), self.no_room.first()) {
+            (Some((_, message)), _) => Refusal::Storage(message.clone()),
+            (None, Some(failed)) => Refusal::NoRoom(failed.message.clone()),
+            (None, None) => return reply,
+        };
+        match reply {
+            Reply::Partition(Ok(PartitionReply::Appended(_) | PartitionReply::Described { .. })) => {
+                Reply::Partition(Err(why))
+            }
+            other => other,
         }
     }
 }
 
 impl ShardThread {
-    pub(super) fn perform_one(&mut self, effect: Effect, failed: &mut Failed) {
+    pub(super) fn perform_one(&mut self, effect: Effect, outcomes: &mut Outcomes) {
         match effect {
             Effect::Send(mut envelope) => {
-                if let Event::Answer { reply, .. } = &mut envelope.event
-                    && !failed.0.is_empty()
-                {
-                    *reply = failed.correct(reply.clone());
+                if let Event::Answer { reply, .. } = &mut envelope.event {
+                    *reply = outcomes.correct(reply.clone());
                 }
                 self.driver.deliver(envelope);
             }
-            Effect::Reply { token, reply } => self.answer(token, failed.correct(reply)),
-            Effect::Write { partition, batches } => {
-                if let Err(message) = self.write(&partition, batches) {
-                    failed.0.push((partition, message));
-                }
-            }
+            Effect::Reply { token, reply } => self.answer(token, outcomes.correct(reply)),
+            Effect::Write { partition, batches } => self.write(partition, batches, outcomes),
             Effect::Flush { partition, through } => {
                 if let Some(open) = self.logs.get_mut(&partition).filter(|open| !open.log.is_fenced()) {
                     open.wanted = open.wanted.max(Some(through));
@@ -56,7 +64,10 @@ impl ShardThread {
                 }
             }
             Effect::RecordAborted { partition, aborted, last_stable } => {
-                if let Some(open) = self.logs.get_mut(&partition) {
+                // The marker of a write that failed is not there.
+                if !outcomes.has_failed(&partition)
+                    && let Some(open) = self.logs.get_mut(&partition)
+                {
                     open.log.append_aborted(AbortedTxn {
                         producer_id: aborted.producer_id.0,
                         first_offset: aborted.first_offset,
@@ -68,6 +79,9 @@ impl ShardThread {
             Effect::Read { token, partition, from, end, max_bytes, with_aborted, answer } => {
                 let fetched = self.read(&partition, from, end, max_bytes, with_aborted, answer);
                 self.answer(token, Reply::Partition(fetched.map(PartitionReply::Fetched)));
+            }
+            Effect::DeleteRecords { token, partition, before } => {
+                self.delete_records(token, partition, before, outcomes);
             }
             Effect::Locate { token, partition, lookup, end, leader_epoch } => {
                 let located = self.locate(&partition, lookup, end, leader_epoch);
@@ -93,24 +107,57 @@ impl ShardThread {
         }
     }
 
-    fn answer(&mut self, token: Token, reply: Reply) {
+    pub(super) fn answer(&mut self, token: Token, reply: Reply) {
         if let Some(waiting) = self.waiting.remove(&token) {
             // Whoever waited may have gone; then nobody hears it.
             let _ = waiting.send(reply);
         }
     }
 
-    fn write(&mut self, partition: &TopicPartition, batches: Vec<AssignedBatch>) -> Result<(), String> {
-        let open = self.logs.get_mut(partition).ok_or("the log is not open")?;
-        for batch in batches {
-            let bytes = stamped(batch.header, batch.bytes)?;
-            if let Err(error) = open.log.append(&bytes, &batch.header) {
-                // At once: a later write of the same step must not leave a hole behind the one that failed.
-                open.log.fence();
-                return Err(error.to_string());
-            }
+    fn write(&mut self, partition: TopicPartition, batches: Vec<AssignedBatch>, outcomes: &mut Outcomes) {
+        // A later write of the same step must not leave a hole behind the one that failed.
+        if outcomes.has_failed(&partition) {
+            return;
         }
-        Ok(())
+        let Some(open) = self.logs.get_mut(&partition) else {
+            return outcomes.fenced.push((partition, "the log is not open".to_owned()));
+        };
+        for (index, batch) in batches.iter().enumerate() {
+            let Err(error) = open.log.append(&batch.bytes, &batch.header) else { continue };
+            let message = error.to_string();
+            // Batches of one append are written all or not at all, so what is half there cannot be tried again.
+            if index == 0 && error.is_out_of_space() && !open.log.is_fenced() {
+                if self.full.insert(partition.clone()) {
+                    tracing::error!(%partition, %error, "there is no room for more records; reads go on, and writes when there is room");
+                }
+                outcomes.no_room.push(NoRoom { partition, log_end: open.log.log_end(), message });
+                return;
+            }
+            open.log.fence();
+            return outcomes.fenced.push((partition, message));
+        }
+        if self.full.remove(&partition) {
+            tracing::info!(%partition, "there is room for records again");
+        }
+        if open.log.wants_snapshot() && outcomes.rolled.last() != Some(&partition) {
+            outcomes.rolled.push(partition);
+        }
+    }
+
+    fn delete_records(&mut self, token: Token, partition: TopicPartition, before: Offset, outcomes: &mut Outcomes) {
+        let Some(open) = self.logs.get_mut(&partition) else {
+            return self.answer(token, Reply::Partition(Err(Refusal::UnknownTopicOrPartition)));
+        };
+        let deleted = open.log.delete_before(before);
+        if let Err(error) = &deleted
+            && open.log.is_fenced()
+        {
+            outcomes.fenced.push((partition.clone(), error.to_string()));
+        }
+        match deleted {
+            Ok(()) => outcomes.trimmed.push((partition, open.log.log_start(), token)),
+            Err(error) => self.answer(token, Reply::Partition(Err(refusal(error)))),
+        }
     }
 
     fn read(
@@ -123,10 +170,11 @@ impl ShardThread {
         mut answer: Fetched,
     ) -> Result<Fetched, Refusal> {
         let open = self.logs.get(partition).ok_or(Refusal::UnknownTopicOrPartition)?;
-        answer.records = open.log.read(from, end, max_bytes, true).map_err(refusal)?;
+        if let Some(slice) = open.log.slice(from, end, max_bytes, true).map_err(refusal)? {
+            answer.records = Stored::records(slice);
+        }
         if with_aborted {
-            let last = pelton_record::batches(&answer.records).filter_map(Result::ok).last();
-            let read_end = last.map_or(from, |batch| batch.header().next_offset());
+            let read_end = answer.records.next_offset(from);
             let aborted = open.log.aborted_in(from, read_end).into_iter().map(|aborted| AbortedTransaction {
                 producer_id: ProducerId(aborted.producer_id),
                 first_offset: aborted.first_offset,
@@ -163,19 +211,10 @@ impl ShardThread {
     }
 }
 
-/// The batch with the offset and the leader epoch that it was given; neither is under its CRC.
-fn stamped(header: BatchHeader, bytes: Bytes) -> Result<Bytes, String> {
-    let mut bytes = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-    if bytes.len() < HEADER_LEN {
-        return Err("a batch is shorter than its header".to_owned());
-    }
-    patch_offset_and_epoch(&mut bytes, header.base_offset, header.partition_leader_epoch);
-    Ok(bytes.freeze())
-}
-
 fn refusal(error: LogError) -> Refusal {
     match error {
         LogError::OffsetOutOfRange { .. } => Refusal::OffsetOutOfRange,
+        full if full.is_out_of_space() => Refusal::NoRoom(full.to_string()),
         other => {
             tracing::error!(error = %other, "a log cannot be read");
             Refusal::Storage(other.to_string())
@@ -193,11 +232,15 @@ mod tests {
         let appended = || {
             Reply::Partition(Ok(PartitionReply::Appended(Appended { base_offset: 0, last_offset: 0, log_start: 0 })))
         };
-        let mut failed = Failed::default();
+        let mut failed = Outcomes::default();
         assert!(matches!(failed.correct(appended()), Reply::Partition(Ok(_))));
-        failed.0.push((TopicPartition::new("t", 0), "no space left".to_owned()));
+        let full = NoRoom { partition: TopicPartition::new("u", 0), log_end: 0, message: "no space left".to_owned() };
+        failed.no_room.push(full);
         let Reply::Partition(Err(refusal)) = failed.correct(appended()) else { panic!("the answer was let through") };
-        assert_eq!(refusal, Refusal::Storage("no space left".to_owned()));
+        assert_eq!(refusal, Refusal::NoRoom("no space left".to_owned()));
+        failed.fenced.push((TopicPartition::new("t", 0), "EIO".to_owned()));
+        let Reply::Partition(Err(refusal)) = failed.correct(appended()) else { panic!("the answer was let through") };
+        assert_eq!(refusal, Refusal::Storage("EIO".to_owned()));
         let described = Reply::Partition(Ok(PartitionReply::Described {
             watermarks: pelton_core::model::Watermarks::empty_at(0),
             leader_epoch: LeaderEpoch(0),

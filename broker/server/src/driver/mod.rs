@@ -9,6 +9,9 @@
 //! requests are admitted to and by the requests in flight of each connection; what shards send each other is a
 //! constant number of events for each of those. One sync of a log is under way at most.
 
+pub mod checkpoints;
+pub mod cleaner;
+pub mod directories;
 mod effects;
 mod flusher;
 mod opening;
@@ -20,11 +23,14 @@ mod topic_log;
 
 pub use opening::Opening;
 pub use pending::{Pending, first_of};
-pub use topic_log::{deletes, log_config};
+pub use topic_log::{deletes, log_config, ratio_ppm};
 
+use crate::driver::checkpoints::Checkpoints;
+use crate::driver::cleaner::{Cleaner, CleanerConfig, CleanerLetter};
+use crate::driver::directories::LogDirectories;
+use crate::driver::directories::worker::{DirectoryLetter, Worker};
 use crate::driver::flusher::Flusher;
 use crate::driver::shard_thread::ShardThread;
-use crate::driver::storage::DataDirectory;
 use pelton_core::cluster::ClusterImage;
 use pelton_core::config::CoreConfig;
 use pelton_core::event::{Envelope, Reply, Request};
@@ -56,6 +62,14 @@ pub(crate) enum Letter {
     Delete { partition: TopicPartition, topic_id: TopicId },
     /// What came of a sync.
     Synced { partition: TopicPartition, generation: u64, result: Result<Offset, String> },
+    /// What concerns the log directories.
+    Directories(DirectoryLetter),
+    /// What the cleaner asks for.
+    Cleaner(CleanerLetter),
+    /// Write what keeps the next start short.
+    Checkpoint,
+    /// A snapshot of a log survives a power cut now.
+    Checkpointed { partition: TopicPartition, generation: u64, snapshot: Offset },
     /// Delete what is too old or too much.
     Retain,
     /// Close the logs and end; says whether all of them closed well.
@@ -68,14 +82,20 @@ pub(crate) enum Letter {
 pub(crate) struct Shared {
     pub core: Arc<CoreConfig>,
     pub log: LogConfig,
-    pub directory: Arc<DataDirectory>,
+    pub cleaner: CleanerConfig,
+    pub directories: Arc<LogDirectories>,
+    pub checkpoints: Arc<Checkpoints>,
     pub images: watch::Sender<Arc<ClusterImage>>,
     pub opening: Arc<Opening>,
 }
 
 /// The way to the parts.
 pub struct Driver {
+    core: Arc<CoreConfig>,
     mailboxes: Vec<mpsc::Sender<Letter>>,
+    worker: Worker,
+    cleaner: Cleaner,
+    checkpoints: Arc<Checkpoints>,
     tokens: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -87,11 +107,26 @@ impl Driver {
     /// What the operating system says when it gives no thread.
     pub(crate) fn start(shards: usize, shared: Shared) -> std::io::Result<Arc<Self>> {
         let (mailboxes, receivers): (Vec<_>, Vec<_>) = (0..shards.max(1)).map(|_| mpsc::channel()).unzip();
-        let driver = Arc::new(Self { mailboxes, tokens: AtomicU64::new(0), threads: Mutex::default() });
+        let (worker, worker_thread) = Worker::start(shared.directories.clone(), mailboxes.clone())?;
+        let (cleaner, cleaner_thread) = Cleaner::start(shared.cleaner.clone(), mailboxes.clone())?;
+        let core = shared.core.clone();
+        let checkpoints = shared.checkpoints.clone();
+        let (checkpointer, checkpoint_thread) = checkpoints::start(checkpoints.clone(), mailboxes.clone())?;
+        let driver = Arc::new(Self {
+            core,
+            mailboxes,
+            worker,
+            cleaner,
+            checkpoints,
+            tokens: AtomicU64::new(0),
+            threads: Mutex::default(),
+        });
         let shared = Arc::new(shared);
         let (flusher, mut threads) = Flusher::start(4 * shards.clamp(1, 4), driver.mailboxes.clone())?;
+        threads.extend([worker_thread, cleaner_thread, checkpoint_thread]);
         for (index, mailbox) in receivers.into_iter().enumerate() {
-            let thread = ShardThread::new(index, driver.clone(), shared.clone(), flusher.clone(), mailbox);
+            let thread =
+                ShardThread::new(index, driver.clone(), shared.clone(), flusher.clone(), checkpointer.clone(), mailbox);
             let builder = std::thread::Builder::new().name(format!("pelton-shard-{index}"));
             threads.push(builder.spawn(move || thread.run())?);
         }
@@ -101,6 +136,11 @@ impl Driver {
         let configs = Arc::new(BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]));
         driver.post(&PartId::Cluster, Letter::Open { partition, topic_id: METADATA_TOPIC_ID, configs });
         Ok(driver)
+    }
+
+    /// Settings that decisions depend on.
+    pub fn core(&self) -> &CoreConfig {
+        &self.core
     }
 
     /// Asks a part; the question is on its way when this returns. Dropping the answer cancels the question.
@@ -129,6 +169,16 @@ impl Driver {
         let _ = self.mailboxes[shard].send(letter);
     }
 
+    /// What looks after the log directories.
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// What compacts logs, and removes their files later.
+    pub(crate) fn cleaner(&self) -> &Cleaner {
+        &self.cleaner
+    }
+
     /// Lets every shard delete what its retention settings no longer keep.
     pub fn retain(&self) {
         for mailbox in &self.mailboxes {
@@ -138,6 +188,10 @@ impl Driver {
 
     /// Closes every log and ends the threads; `true` when all logs were closed well.
     pub async fn stop(&self) -> bool {
+        // While the shards still answer it, and before another broker may take the directories.
+        if let Some(ended) = self.cleaner.stop() {
+            let _ = ended.await;
+        }
         let mut closing = Vec::new();
         for mailbox in &self.mailboxes {
             let (done, closed) = oneshot::channel();
@@ -148,6 +202,8 @@ impl Driver {
         for closed in closing {
             clean &= closed.await.unwrap_or(false);
         }
+        let _ = self.worker.stop().await;
+        self.checkpoints.write();
         clean
     }
 
@@ -156,6 +212,8 @@ impl Driver {
         for mailbox in &self.mailboxes {
             let _ = mailbox.send(Letter::Abandon);
         }
+        drop(self.worker.stop());
+        drop(self.cleaner.stop());
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             let _ = thread.join();

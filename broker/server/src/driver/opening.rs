@@ -1,5 +1,6 @@
 //! Loading: counts the logs that are being opened, opens one, and shows a coordinator its own log.
 
+use super::checkpoints::states;
 use super::shard_thread::{OpenLog, ShardThread};
 use super::topic_log::{deletes, log_config};
 use pelton_core::event::{Envelope, Event, RecoveredBatch, RecoveredLog};
@@ -71,29 +72,41 @@ impl ShardThread {
         if self.logs.contains_key(&partition) {
             return Ok(());
         }
-        self.shared.directory.move_aside_other_topic(&partition, topic_id).map_err(|error| error.to_string())?;
+        let Some(placed) = self.place(&partition, topic_id)? else { return Ok(()) };
         let mut batches = Vec::new();
         let mut visit = |batch: &BatchSummary| {
             let control = batch.control.map(|(kind, epoch)| (kind == ControlType::Commit, epoch));
             batches.push(RecoveredBatch { header: batch.header, control });
         };
-        let path = self.shared.directory.partition_path(&partition);
         let config = log_config(&self.shared.log, configs);
-        let opened = Log::open(OsDisk, path, config, topic_id.0, &mut visit);
-        let (mut log, recovered) = opened.map_err(|error| error.to_string())?;
+        let (recovery_point, log_start) = self.shared.checkpoints.known(placed.directory, &partition);
+        let clean = self.shared.directories.of(placed.directory).was_clean();
+        let known = pelton_log::Opening { topic_id: topic_id.0, clean, recovery_point, log_start };
+        let opened = Log::open(OsDisk, placed.path, config, known, &mut visit);
+        let (mut log, recovered) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.open_failed(&partition, topic_id, placed.directory, &error),
+        };
         if recovered.truncated_bytes > 0 {
             tracing::info!(%partition, bytes = recovered.truncated_bytes, "the torn end of the log was cut off");
         }
         log.record_leader_epoch(LEADER_EPOCH, recovered.log_end);
         let (log_start, log_end) = (recovered.log_start, recovered.log_end);
-        let found = RecoveredLog { log_start, log_end, leader_epoch: LEADER_EPOCH, batches };
+        let producers = states(&recovered.producers);
+        let found = RecoveredLog { log_start, log_end, leader_epoch: LEADER_EPOCH, producers, batches };
         let mut effects = Vec::new();
         self.shard.open(self.clock.now(), partition.clone(), topic_id, configs, found, &mut effects);
         self.generations += 1;
         let generation = self.generations;
-        let open = OpenLog { log, topic_id, generation, deletes: deletes(configs), syncing: false, wanted: None };
+        let directory = placed.directory;
+        let open =
+            OpenLog { log, directory, topic_id, generation, deletes: deletes(configs), syncing: false, wanted: None };
         self.logs.insert(partition.clone(), open);
         self.perform(effects);
+        self.snapshot(vec![partition.clone()]);
+        if let Some(future) = placed.future {
+            self.resume_move(&partition, future);
+        }
         match coordinator_on(&partition) {
             Some(part) => self.replay(&part, &partition),
             None => Ok(()),
@@ -144,9 +157,11 @@ impl ShardThread {
 
     /// Closes a partition and removes its log.
     pub(super) fn delete(&mut self, partition: &TopicPartition, topic_id: TopicId) {
+        self.leave_directory(partition, topic_id);
         if self.logs.get(partition).is_none_or(|open| open.topic_id != topic_id) {
             return;
         }
+        self.shared.checkpoints.forget(partition);
         let mut effects = Vec::new();
         self.shard.close(partition, &mut effects);
         if let Some(open) = self.logs.remove(partition)

@@ -1,17 +1,18 @@
 //! One shard: a thread, its mailbox, its machines, its logs and its timers.
 
-use super::effects::Failed;
+use super::directories::placement::DirectoryIndex;
+use super::effects::Outcomes;
 use super::flusher::{Flusher, Sync};
 use super::timers::Timers;
-use super::{Driver, Letter, Shared, opening};
-use pelton_core::event::{Envelope, Event, Reply, ReplyTo};
+use super::{Driver, Letter, Shared, checkpoints, opening};
+use pelton_core::event::{Envelope, Event, PartitionReply, Reply, ReplyTo};
 use pelton_core::model::{Offset, PartId, Timestamp, Token, TopicId, TopicPartition};
 use pelton_core::shard::Shard;
-use pelton_log::{Log, OsDisk};
+use pelton_log::{Expired, Log, OsDisk};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
@@ -43,6 +44,8 @@ impl Clock {
 /// A log and its syncs.
 pub(super) struct OpenLog {
     pub log: Log<OsDisk>,
+    /// The log directory that it is in.
+    pub directory: DirectoryIndex,
     pub topic_id: TopicId,
     /// Tells this opening of the log from others of the same name.
     pub generation: u64,
@@ -67,7 +70,10 @@ pub(super) struct ShardThread {
     pub generations: u64,
     /// Logs whose syncs are to be handed over when the mailbox has been drained.
     pub to_sync: BTreeSet<TopicPartition>,
+    /// Logs whose last write found no room.
+    pub full: BTreeSet<TopicPartition>,
     flusher: Flusher,
+    pub checkpointer: mpsc::Sender<checkpoints::Round>,
     mailbox: Receiver<Letter>,
 }
 
@@ -92,6 +98,7 @@ impl ShardThread {
         driver: Arc<Driver>,
         shared: Arc<Shared>,
         flusher: Flusher,
+        checkpointer: mpsc::Sender<checkpoints::Round>,
         mailbox: Receiver<Letter>,
     ) -> Self {
         Self {
@@ -105,7 +112,9 @@ impl ShardThread {
             clock: Clock::new(),
             generations: 0,
             to_sync: BTreeSet::new(),
+            full: BTreeSet::new(),
             flusher,
+            checkpointer,
             mailbox,
         }
     }
@@ -158,9 +167,16 @@ impl ShardThread {
             Letter::Configure { partition, topic_id, configs } => self.configure(&partition, topic_id, &configs),
             Letter::Delete { partition, topic_id } => self.delete(&partition, topic_id),
             Letter::Synced { partition, generation, result } => self.synced(partition, generation, result),
+            Letter::Directories(letter) => self.directories_letter(letter),
+            Letter::Cleaner(letter) => self.answer_cleaner(letter),
+            Letter::Checkpoint => self.checkpoint(),
+            Letter::Checkpointed { partition, generation, snapshot } => {
+                self.checkpointed(&partition, generation, snapshot);
+            }
             Letter::Retain => self.retain(),
             Letter::Stop { done } => {
-                let _ = done.send(self.close_logs());
+                self.close_logs();
+                let _ = done.send(true);
                 return ControlFlow::Break(());
             }
             Letter::Abandon => return ControlFlow::Break(()),
@@ -218,6 +234,7 @@ impl ShardThread {
     /// Fences the log and tells its machine; nothing is tried again.
     pub fn storage_failed(&mut self, partition: TopicPartition, message: String) {
         tracing::error!(%partition, error = message, "the log is fenced: its disk failed");
+        self.suspect(&partition);
         if let Some(open) = self.logs.get_mut(&partition) {
             open.log.fence();
             open.wanted = None;
@@ -238,10 +255,11 @@ impl ShardThread {
                 continue;
             };
             let Some(open) = self.logs.get_mut(&partition) else { continue };
-            match open.log.retain(now, high_watermark) {
-                Ok(0) => {}
-                Ok(segments) => {
+            match open.log.expire(now, high_watermark) {
+                Ok(Expired { segments: 0, .. }) => {}
+                Ok(Expired { segments, removable }) => {
                     let log_start = open.log.log_start();
+                    self.driver.cleaner().remove_later(removable, open.log.config().file_delete_delay_ms);
                     tracing::info!(%partition, segments, log_start, "old segments were deleted");
                     self.step(Envelope { to: PartId::Partition(partition), event: Event::Trimmed { log_start } });
                 }
@@ -250,26 +268,43 @@ impl ShardThread {
         }
     }
 
-    /// Closes every log; `false` when one of them could not be closed well.
-    fn close_logs(&mut self) -> bool {
-        let mut clean = true;
-        for (partition, open) in std::mem::take(&mut self.logs) {
-            if let Err(error) = open.log.close() {
+    /// Closes every log. A directory in which one could not be closed well is not marked as left in order.
+    fn close_logs(&mut self) {
+        for (partition, mut open) in std::mem::take(&mut self.logs) {
+            self.last_snapshot(&partition, &mut open);
+            let (start, end) = (open.log.log_start(), open.log.log_end());
+            let closed = open.log.close();
+            if closed.is_ok() {
+                self.shared.checkpoints.note(open.directory, &partition, end, start);
+            }
+            if let Err(error) = closed {
                 tracing::warn!(%partition, %error, "a log could not be closed well; the next start recovers it");
-                clean = false;
+                self.shared.directories.of(open.directory).mark_unclean();
             }
         }
-        clean
     }
 
     /// Performs effects in their order.
     pub fn perform(&mut self, effects: Vec<pelton_core::effect::Effect>) {
-        let mut failed = Failed::default();
+        let mut outcomes = Outcomes::default();
         for effect in effects {
-            self.perform_one(effect, &mut failed);
+            self.perform_one(effect, &mut outcomes);
         }
-        for (partition, message) in failed.take() {
+        let Outcomes { fenced, no_room, trimmed, rolled } = outcomes;
+        // First: what has to be taken back is what the machines remember of this very step.
+        if !no_room.is_empty() {
+            let mut effects = Vec::new();
+            self.shard.no_room(self.clock.now(), no_room, &mut effects);
+            self.perform(effects);
+        }
+        for (partition, message) in fenced {
             self.storage_failed(partition, message);
+        }
+        self.snapshot(rolled);
+        for (partition, log_start, token) in trimmed {
+            self.step(Envelope { to: PartId::Partition(partition), event: Event::Trimmed { log_start } });
+            let reply = PartitionReply::RecordsDeleted { low_watermark: log_start };
+            self.answer(token, Reply::Partition(Ok(reply)));
         }
     }
 }

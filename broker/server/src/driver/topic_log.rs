@@ -1,6 +1,7 @@
 //! What a topic's configs mean for the logs of its partitions.
 
 use pelton_log::LogConfig;
+use pelton_log::compaction::CompactionConfig;
 use std::collections::BTreeMap;
 
 /// The settings of a log: the topic's where it sets them, the broker's otherwise. Values were checked when they
@@ -15,24 +16,54 @@ pub fn log_config(defaults: &LogConfig, configs: &BTreeMap<String, String>) -> L
         Some(value) => (value >= 0).then_some(value),
         None => default,
     };
+    let compact = has_policy(configs, "compact");
+    let compaction = compaction_config(&defaults.compaction, configs);
+    // As in Kafka, a segment is closed in time for its records to be compacted.
+    let segment_ms = match (limit("segment.ms", defaults.segment_ms), compaction.max_compaction_lag_ms) {
+        (Some(segment_ms), Some(lag_ms)) if compact => Some(segment_ms.min(lag_ms)),
+        (None, Some(lag_ms)) if compact => Some(lag_ms),
+        (segment_ms, _) => segment_ms,
+    };
     let retention_bytes =
         limit("retention.bytes", defaults.retention_bytes.and_then(|bytes| i64::try_from(bytes).ok()));
     LogConfig {
         segment_bytes: size("segment.bytes", defaults.segment_bytes),
-        segment_ms: limit("segment.ms", defaults.segment_ms),
+        segment_ms,
         index_interval_bytes: size("index.interval.bytes", defaults.index_interval_bytes),
         segment_index_bytes: size("segment.index.bytes", defaults.segment_index_bytes),
         retention_bytes: retention_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
         retention_ms: limit("retention.ms", defaults.retention_ms),
-        compact: has_policy(configs, "compact"),
+        compact,
+        compaction,
+        file_delete_delay_ms: number("file.delete.delay.ms").unwrap_or(defaults.file_delete_delay_ms),
         ..defaults.clone()
     }
 }
 
-/// Whether retention may delete segments of the topic: its `cleanup.policy` holds `delete`, and not `compact`
-/// as well, since nothing has compacted what would go.
+fn compaction_config(defaults: &CompactionConfig, configs: &BTreeMap<String, String>) -> CompactionConfig {
+    let millis = |name: &str| configs.get(name).and_then(|value| value.trim().parse::<i64>().ok());
+    let ratio = configs.get("min.cleanable.dirty.ratio").and_then(|value| value.trim().parse::<f64>().ok());
+    CompactionConfig {
+        min_cleanable_dirty_ppm: ratio.map_or(defaults.min_cleanable_dirty_ppm, ratio_ppm),
+        min_compaction_lag_ms: millis("min.compaction.lag.ms").unwrap_or(defaults.min_compaction_lag_ms),
+        max_compaction_lag_ms: match millis("max.compaction.lag.ms") {
+            // Kafka's word for no limit.
+            Some(i64::MAX) => None,
+            Some(lag_ms) => Some(lag_ms),
+            None => defaults.max_compaction_lag_ms,
+        },
+        delete_retention_ms: millis("delete.retention.ms").unwrap_or(defaults.delete_retention_ms),
+    }
+}
+
+/// A ratio from 0 to 1 in millionths.
+pub fn ratio_ppm(ratio: f64) -> u32 {
+    (ratio.clamp(0.0, 1.0) * 1_000_000.0).round() as u32
+}
+
+/// Whether retention may delete segments of the topic: its `cleanup.policy` holds `delete`, beside `compact` or alone.
 pub fn deletes(configs: &BTreeMap<String, String>) -> bool {
-    !configs.contains_key("cleanup.policy") || (has_policy(configs, "delete") && !has_policy(configs, "compact"))
+    !configs.contains_key("cleanup.policy") || has_policy(configs, "delete")
 }
 
 fn has_policy(configs: &BTreeMap<String, String>, policy: &str) -> bool {
@@ -56,10 +87,36 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_not_compacted_is_deleted_from() {
+    fn a_topic_is_deleted_from_when_its_policy_says_so() {
         assert!(deletes(&configs(&[])));
         assert!(deletes(&configs(&[("cleanup.policy", "delete")])));
         assert!(!deletes(&configs(&[("cleanup.policy", "compact")])));
-        assert!(!deletes(&configs(&[("cleanup.policy", "compact, delete")])));
+        assert!(deletes(&configs(&[("cleanup.policy", "compact, delete")])));
+    }
+
+    #[test]
+    fn compaction_goes_by_the_topics_configs() {
+        let config = log_config(
+            &LogConfig::default(),
+            &configs(&[
+                ("cleanup.policy", "compact"),
+                ("min.cleanable.dirty.ratio", "0.1"),
+                ("min.compaction.lag.ms", "5"),
+                ("max.compaction.lag.ms", "60000"),
+                ("delete.retention.ms", "7"),
+                ("file.delete.delay.ms", "0"),
+            ]),
+        );
+        let expected = CompactionConfig {
+            min_cleanable_dirty_ppm: 100_000,
+            min_compaction_lag_ms: 5,
+            max_compaction_lag_ms: Some(60_000),
+            delete_retention_ms: 7,
+        };
+        assert_eq!((config.compaction, config.file_delete_delay_ms), (expected, 0));
+        assert_eq!(config.segment_ms, Some(60_000), "a segment is closed in time to be compacted");
+        let unlimited = [("max.compaction.lag.ms", "9223372036854775807")];
+        let config = log_config(&LogConfig::default(), &configs(&unlimited));
+        assert_eq!(config.compaction, CompactionConfig::default());
     }
 }

@@ -23,7 +23,7 @@ pub async fn handle(_: Scope, _: ApiVersionsRequest) -> Option<ApiVersionsRespon
 pub fn unknown_version(correlation_id: i32) -> Result<Answering, Malformed> {
     let response = list().with_error_code(ResponseError::UnsupportedVersion.code());
     let frame = codec::response_frame(correlation_id, 0, 0, &response)?;
-    Ok(Box::pin(async move { Ok(Some(Answer { frame, admitted: None })) }))
+    Ok(Box::pin(async move { Ok(Some(Answer { frame: frame.into(), admitted: None })) }))
 }
 
 fn list() -> ApiVersionsResponse {

@@ -1,70 +1,168 @@
 //! Fetch (key 1), v4-18: reads record batches.
 //!
-//! A fetch is answered when it has found `min_bytes`, when a partition has an error, or when `max_wait_ms` is
-//! over. Partitions are read in the order of the request, which clients rotate, up to `max_bytes` in all; the
-//! first batch is given even when it is larger (KIP-74). read_committed readers get nothing past the last
-//! stable offset, and the aborted transactions that overlap what they get, ordered by first offset. v5 added the
-//! log start offset, v7 sessions, v9 leader epochs, v11 racks, v13 topic ids for names, v15 moved the replica id.
+//! A fetch is answered when it has found `min_bytes`, when a partition that exists has an error, or when `max_wait_ms`
+//! is over. Partitions are read in the order of the request, which clients rotate, or of the fetch session (KIP-227,
+//! [`crate::fetch::session`]), up to `max_bytes` in all; the first batch is given even when it is larger (KIP-74).
+//! read_committed readers get nothing past the last stable offset, and the aborted transactions that overlap what they
+//! get, ordered by first offset. v5 added the log start offset, v7 sessions, v9 leader epochs, v11 racks, v13 topic
+//! ids for names, v15 moved the replica id.
 //!
-//! What leaves a topic with `on-consume` hooks has passed them; where they fail closed, the partition is answered
-//! UNKNOWN_SERVER_ERROR without records. How much a fetch waits for is counted in what was read.
+//! Records leave from their files, unread ([`crate::net`]). What leaves of a topic with `on-consume` hooks has passed
+//! them; where they fail closed, the partition is answered UNKNOWN_SERVER_ERROR without records. How much a fetch waits
+//! for is counted in what was found.
 //!
-//! Left out: sessions (every answer has session id 0, which tells the client to name all partitions each
-//! time), reads by followers, diverging epochs (v12), new leaders in the answer (v16).
+//! Left out: reads by followers, diverging epochs (v12), new leaders in the answer (v16).
 
-use super::Scope;
 use super::fetch_plan::{Limits, PERMIT_BYTES, Read, Wanted, read_all};
 use super::scope::{partition_of, resolve};
+use super::{Answer, Answering, Call, Scope};
 use crate::driver::first_of;
+use crate::fetch::session::{Asked, Fetching, PartitionKey, SessionError, SessionRequest, Told, TopicKey};
 use crate::hooks::consume::{Outgoing, Unread, fit};
+use crate::protocol::codec::{Malformed, Prelude};
 use crate::protocol::error_code::{Operation, code};
-use bytes::Bytes;
+use crate::protocol::fetch_answer::{AnsweredPartition, AnsweredTopic, FetchAnswer};
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::fetch_request::FetchTopic;
-use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
-use pelton_core::event::PartitionRequest;
+use kafka_protocol::messages::{FetchRequest, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use pelton_core::event::{PartitionRequest, Records};
 use pelton_core::model::{Isolation, LeaderEpoch, TopicPartition};
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-/// `fetch.max.bytes` of Kafka's brokers: no answer is larger, but for its first batch.
-const FETCH_MAX_BYTES: usize = 55 * 1024 * 1024;
 /// Longest wait that is honoured, in milliseconds; clients ask for half a second.
 const MAX_WAIT_MS: u64 = 300_000;
-/// How long a fetch that wants many bytes lets them gather before it reads again.
-const GATHER: Duration = Duration::from_millis(5);
+/// How often a fetch looks at once whether what came is enough. After that it looks once every [`PACE`], so that one
+/// that wants many bytes does not look at every small batch of them.
+const PROMPT_LOOKS: u32 = 8;
+const PACE: Duration = Duration::from_millis(1);
+/// Memory of an answer for one partition that the request did not name, beside its records.
+const UNNAMED_BYTES: usize = 256;
+
+/// Decodes the request, and writes the answer around its records.
+pub fn serve(mut call: Call) -> Result<Answering, Malformed> {
+    let Prelude { version, correlation_id, .. } = call.prelude;
+    let request = super::decode(&mut call)?;
+    let admitted = call.scope.admitted.clone();
+    let answering = handle(call.scope, request);
+    Ok(Box::pin(async move {
+        let frame = answering.await.frame(correlation_id, version)?;
+        Ok(Some(Answer { frame, admitted: admitted.take() }))
+    }))
+}
 
 /// Reads, waiting for data as long as the client wants to wait.
-pub async fn handle(scope: Scope, request: FetchRequest) -> Option<FetchResponse> {
-    if request.session_id != 0 {
-        return Some(FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code()));
-    }
+async fn handle(scope: Scope, request: FetchRequest) -> FetchAnswer {
     let deadline = Instant::now() + Duration::from_millis((request.max_wait_ms.max(0) as u64).min(MAX_WAIT_MS));
     let isolation = if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
-    let limits = Limits { max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(FETCH_MAX_BYTES), isolation };
-    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(limits.max_bytes);
-    let wanted = wanted(&scope, &request.topics);
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(scope.server.fetching.config.fetch_max_bytes);
+    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes);
+    let (session, named, forgotten) = flat(&scope, request);
+    let named_count = named.len();
+    let fetching = match scope.server.fetching.begin(session, named, &forgotten) {
+        Ok(fetching) => fetching,
+        Err(error) => return FetchAnswer { error_code: session_error(error), ..FetchAnswer::default() },
+    };
+    let unnamed = fetching.partitions.len().saturating_sub(named_count);
+    let limits = Limits { max_bytes, isolation, answer_bytes: unnamed * UNNAMED_BYTES };
+    let wanted = wanted(&scope, &fetching);
     let mut reads = read_all(&scope, &wanted, limits).await;
-    while !enough(&reads, min_bytes) && Instant::now() < deadline {
+    let mut looks = 0;
+    while !enough(&wanted, &reads, min_bytes) && Instant::now() < deadline {
         let next: Vec<(TopicPartition, i64)> = next_offsets(&wanted, &reads);
         if next.is_empty() {
             break;
         }
-        // What was read so far is read again with what comes: nothing is held while the fetch waits.
+        // What was found so far is looked for again with what comes: nothing is held while the fetch waits.
         drop(reads);
         scope.admitted.put(None);
         let watches = next
             .into_iter()
             .map(|(partition, offset)| scope.ask_partition(partition, PartitionRequest::Watch { offset, isolation }));
         let woken = first_of(watches.collect());
-        if tokio::time::timeout_at(deadline, woken).await.is_ok() && min_bytes > 1 {
-            tokio::time::sleep_until(deadline.min(Instant::now() + GATHER)).await;
+        looks += 1;
+        if tokio::time::timeout_at(deadline, woken).await.is_ok() && looks > PROMPT_LOOKS {
+            tokio::time::sleep_until(deadline.min(Instant::now() + PACE)).await;
         }
         reads = read_all(&scope, &wanted, limits).await;
     }
     let outgoing = consumed(&scope, wanted, reads).await;
-    Some(response(request.topics, outgoing, isolation))
+    answer(&scope, &fetching, outgoing, isolation)
+}
+
+/// What the request says of its session, the partitions that it names, and those that it forgets.
+fn flat(scope: &Scope, request: FetchRequest) -> (SessionRequest, Vec<(PartitionKey, Asked)>, Vec<PartitionKey>) {
+    let by_id = scope.version >= 13;
+    let key = |name: &TopicName, id: Uuid| match by_id {
+        true => TopicKey::Id(id.as_u128()),
+        false => TopicKey::Name(name.0.as_str().into()),
+    };
+    let session = SessionRequest {
+        id: request.session_id,
+        epoch: request.session_epoch,
+        by_id,
+        privileged: request.replica_id.0 >= 0 || request.replica_state.replica_id.0 >= 0,
+    };
+    let mut named = Vec::with_capacity(request.topics.iter().map(|topic| topic.partitions.len()).sum());
+    for topic in &request.topics {
+        let key = key(&topic.topic, topic.topic_id);
+        named.extend(topic.partitions.iter().map(|partition| {
+            let asked = Asked {
+                offset: partition.fetch_offset,
+                leader_epoch: partition.current_leader_epoch,
+                max_bytes: partition.partition_max_bytes,
+            };
+            (PartitionKey { topic: key.clone(), partition: partition.partition }, asked)
+        }));
+    }
+    let mut forgotten = Vec::new();
+    for topic in &request.forgotten_topics_data {
+        let key = key(&topic.topic, topic.topic_id);
+        forgotten.extend(
+            topic.partitions.iter().map(|partition| PartitionKey { topic: key.clone(), partition: *partition }),
+        );
+    }
+    (session, named, forgotten)
+}
+
+fn session_error(error: SessionError) -> i16 {
+    let error = match error {
+        SessionError::NotFound => ResponseError::FetchSessionIdNotFound,
+        SessionError::InvalidEpoch => ResponseError::InvalidFetchSessionEpoch,
+        SessionError::TopicIds => ResponseError::FetchSessionTopicIdError,
+    };
+    error.code()
+}
+
+/// The topic as the wire has it: its name, or its id.
+fn wire_topic(key: &TopicKey) -> (TopicName, Uuid) {
+    match key {
+        TopicKey::Name(name) => (TopicName(StrBytes::from_string(name.to_string())), Uuid::nil()),
+        TopicKey::Id(id) => (TopicName::default(), Uuid::from_u128(*id)),
+    }
+}
+
+/// The partitions that are to be read, in order.
+fn wanted(scope: &Scope, fetching: &Fetching) -> Vec<Wanted> {
+    let image = scope.image();
+    let mut wanted = Vec::with_capacity(fetching.partitions.len());
+    for of_topic in fetching.partitions.chunk_by(|(one, _), (other, _)| one.topic == other.topic) {
+        let (name, id) = wire_topic(&of_topic[0].0.topic);
+        let resolved = resolve(&image, scope.version >= 13, &name, id);
+        let hooked = resolved.as_ref().is_ok_and(|(name, _)| scope.server.hooks.reads(name));
+        for (key, asked) in of_topic {
+            let partition = resolved.clone().and_then(|(name, described)| partition_of(name, described, key.partition));
+            wanted.push(Wanted {
+                partition,
+                offset: asked.offset,
+                leader_epoch: (asked.leader_epoch >= 0).then_some(LeaderEpoch(asked.leader_epoch)),
+                max_bytes: usize::try_from(asked.max_bytes).unwrap_or(0),
+                hooked,
+            });
+        }
+    }
+    wanted
 }
 
 /// What was read, after the hooks of its topics have seen it.
@@ -78,30 +176,10 @@ async fn consumed(scope: &Scope, wanted: Vec<Wanted>, reads: Vec<Read>) -> Vec<O
     outgoing
 }
 
-/// The partitions of the request, in order, flat.
-fn wanted(scope: &Scope, topics: &[FetchTopic]) -> Vec<Wanted> {
-    let image = scope.image();
-    let mut wanted = Vec::new();
-    for topic in topics {
-        let resolved = resolve(&image, scope.version >= 13, &topic.topic, topic.topic_id);
-        for partition in &topic.partitions {
-            let target =
-                resolved.clone().and_then(|(name, described)| partition_of(name, described, partition.partition));
-            wanted.push(Wanted {
-                partition: target,
-                offset: partition.fetch_offset,
-                leader_epoch: (partition.current_leader_epoch >= 0)
-                    .then_some(LeaderEpoch(partition.current_leader_epoch)),
-                max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
-            });
-        }
-    }
-    wanted
-}
-
-fn enough(reads: &[Read], min_bytes: usize) -> bool {
+/// Whether the answer need not wait. A partition that does not exist is no reason to answer before others have data.
+fn enough(wanted: &[Wanted], reads: &[Read], min_bytes: usize) -> bool {
     let bytes: usize = reads.iter().flatten().map(|read| read.records.len()).sum();
-    bytes >= min_bytes || reads.iter().any(Result::is_err)
+    bytes >= min_bytes || wanted.iter().zip(reads).any(|(wanted, read)| wanted.partition.is_ok() && read.is_err())
 }
 
 /// Where each partition goes on after what has been read of it.
@@ -111,61 +189,83 @@ fn next_offsets(wanted: &[Wanted], reads: &[Read]) -> Vec<(TopicPartition, i64)>
         .filter_map(|(wanted, read)| {
             let partition = wanted.partition.as_ref().ok()?.clone();
             let records = &read.as_ref().ok()?.records;
-            let last = pelton_record::batches(records).filter_map(Result::ok).last();
-            Some((partition, last.map_or(wanted.offset, |batch| batch.header().next_offset())))
+            Some((partition, if records.is_empty() { wanted.offset } else { records.next_offset(wanted.offset) }))
         })
         .collect()
 }
 
-fn response(topics: Vec<FetchTopic>, reads: Vec<Outgoing>, isolation: Isolation) -> FetchResponse {
-    let mut reads = reads.into_iter();
-    let responses = topics
-        .into_iter()
-        .map(|topic| {
-            let partitions = topic
-                .partitions
-                .iter()
-                .zip(&mut reads)
-                .map(|(asked, read)| partition_data(asked.partition, read, isolation))
-                .collect();
-            FetchableTopicResponse::default()
-                .with_topic(topic.topic)
-                .with_topic_id(topic.topic_id)
-                .with_partitions(partitions)
-        })
+/// The answer: all partitions, or of a session those of which there is something new to say.
+fn answer(scope: &Scope, fetching: &Fetching, outgoing: Vec<Outgoing>, isolation: Isolation) -> FetchAnswer {
+    let answered: Vec<AnsweredPartition> = fetching
+        .partitions
+        .iter()
+        .zip(outgoing)
+        .map(|((key, _), outgoing)| partition_data(key.partition, outgoing, isolation))
         .collect();
-    FetchResponse::default().with_responses(responses)
+    let told: Vec<Told> = answered.iter().map(told).collect();
+    let finished = match scope.server.fetching.finish(fetching, &told) {
+        Ok(finished) => finished,
+        Err(error) => return FetchAnswer { error_code: session_error(error), ..FetchAnswer::default() },
+    };
+    let mut topics: Vec<AnsweredTopic> = Vec::new();
+    let mut last: Option<&TopicKey> = None;
+    for (((key, _), data), said) in fetching.partitions.iter().zip(answered).zip(finished.said) {
+        if !said {
+            continue;
+        }
+        if last != Some(&key.topic) {
+            let (name, id) = wire_topic(&key.topic);
+            topics.push(AnsweredTopic { name, id, partitions: Vec::new() });
+            last = Some(&key.topic);
+        }
+        if let Some(topic) = topics.last_mut() {
+            topic.partitions.push(data);
+        }
+    }
+    FetchAnswer { error_code: 0, session_id: finished.session_id, topics }
 }
 
-fn partition_data(index: i32, read: Outgoing, isolation: Isolation) -> PartitionData {
-    let data = PartitionData::default().with_partition_index(index);
-    match read {
-        Ok(fetched) => {
-            let mut aborted = fetched.aborted;
-            aborted.sort_by_key(|aborted| aborted.first_offset);
-            let aborted = aborted.into_iter().map(|aborted| {
-                AbortedTransaction::default()
-                    .with_producer_id(ProducerId(aborted.producer_id.0))
-                    .with_first_offset(aborted.first_offset)
-            });
-            data.with_high_watermark(fetched.watermarks.high_watermark)
-                .with_last_stable_offset(fetched.watermarks.last_stable)
-                .with_log_start_offset(fetched.watermarks.log_start)
-                .with_aborted_transactions((isolation == Isolation::ReadCommitted).then(|| aborted.collect()))
-                .with_records(Some(fetched.records))
-        }
+fn told(answered: &AnsweredPartition) -> Told {
+    Told {
+        high_watermark: answered.high_watermark,
+        log_start: answered.log_start,
+        failed: answered.error_code != 0,
+        records: !answered.records.is_empty(),
+    }
+}
+
+fn partition_data(index: i32, read: Outgoing, isolation: Isolation) -> AnsweredPartition {
+    let fetched = match read {
+        Ok(fetched) => fetched,
         Err(unread) => {
-            let error = match unread {
+            let error_code = match unread {
                 Unread::Refused(refusal) => code(Operation::Read, &refusal),
                 Unread::Failed(why) => {
                     tracing::debug!(why, "plugins keep records from a consumer");
                     ResponseError::UnknownServerError.code()
                 }
             };
-            data.with_error_code(error)
-                .with_high_watermark(-1)
-                .with_aborted_transactions(None)
-                .with_records(Some(Bytes::new()))
+            return AnsweredPartition {
+                index,
+                error_code,
+                high_watermark: -1,
+                last_stable: -1,
+                log_start: -1,
+                aborted: None,
+                records: Records::EMPTY,
+            };
         }
+    };
+    let mut aborted = fetched.aborted;
+    aborted.sort_by_key(|aborted| aborted.first_offset);
+    let aborted = aborted.into_iter().map(|aborted| (aborted.producer_id.0, aborted.first_offset));
+    AnsweredPartition {
+        index,
+        error_code: 0,
+        high_watermark: fetched.watermarks.high_watermark,
+        last_stable: fetched.watermarks.last_stable,
+        log_start: fetched.watermarks.log_start,
+        aborted: (isolation == Isolation::ReadCommitted).then(|| aborted.collect()),
+        records: fetched.records,
     }
 }

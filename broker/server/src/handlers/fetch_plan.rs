@@ -3,11 +3,14 @@
 //! Partitions are asked in waves: as many at once as could together give what is still wanted, so that a
 //! fetch of many partitions costs few round trips and never holds much more than it may answer. A partition
 //! whose records do not fit any more is answered without them; it comes first in the client's next request.
+//!
+//! Records that stay in their files take no memory. What hooks are going to read does, and what is said of partitions
+//! that the request did not name: that much is held until the answer has been written.
 
 use super::Scope;
 use super::scope::{partition_answer, unexpected};
-use bytes::Bytes;
-use pelton_core::event::{Fetched, PartitionReply, PartitionRequest};
+use crate::server::MEMORY_KIB;
+use pelton_core::event::{Fetched, PartitionReply, PartitionRequest, Records};
 use pelton_core::model::{Isolation, LeaderEpoch, Offset, TopicPartition};
 use pelton_core::refusal::Refusal;
 use std::sync::Arc;
@@ -23,6 +26,8 @@ pub struct Wanted {
     pub leader_epoch: Option<LeaderEpoch>,
     /// At most so many bytes, but for the first batch.
     pub max_bytes: usize,
+    /// Whether hooks are going to read the records.
+    pub hooked: bool,
 }
 
 /// The limits of a fetch.
@@ -32,6 +37,8 @@ pub struct Limits {
     pub max_bytes: usize,
     /// What the reader may see.
     pub isolation: Isolation,
+    /// Memory that the answer takes beside its records and what the request was admitted to.
+    pub answer_bytes: usize,
 }
 
 /// What was read of one partition.
@@ -45,28 +52,34 @@ pub const PERMIT_BYTES: usize = 1024;
 /// Reads every partition once, as far as the limits go.
 pub async fn read_all(scope: &Scope, wanted: &[Wanted], limits: Limits) -> Vec<Read> {
     let mut reads: Vec<Read> = Vec::with_capacity(wanted.len());
-    let mut total = 0;
+    let (mut total, mut in_memory) = (0, limits.answer_bytes);
     let mut memory = Memory { semaphore: scope.server.answer_memory.clone(), held: None };
     while reads.len() < wanted.len() {
         let (wave, expected) = next_wave(&wanted[reads.len()..], limits.max_bytes.saturating_sub(total));
-        let first = total == 0;
-        let read_records = (first || expected > 0) && memory.admit(total + expected, first).await;
-        let begun: Vec<_> = wave.iter().map(|wanted| begin(scope, wanted, limits, total, read_records)).collect();
-        for pending in begun {
+        let more = total == 0 || expected > 0;
+        let hooked = wave.iter().filter(|wanted| wanted.hooked);
+        let hooked = hooked.fold(0, |sum: usize, wanted| sum.saturating_add(wanted.max_bytes)).min(expected);
+        let admitted = memory.admit(in_memory + hooked).await;
+        let begun: Vec<_> = wave
+            .iter()
+            .map(|wanted| begin(scope, wanted, limits, total, more && (admitted || !wanted.hooked)))
+            .collect();
+        for (pending, wanted) in begun.into_iter().zip(wave) {
             let mut read = match pending {
                 Ok(pending) => partition_answer(pending.await).and_then(fetched),
                 Err(refusal) => Err(refusal),
             };
             if let Ok(fetched) = &mut read {
                 if total > 0 && total + fetched.records.len() > limits.max_bytes {
-                    fetched.records = Bytes::new();
+                    fetched.records = Records::EMPTY;
                     fetched.aborted.clear();
                 }
                 total += fetched.records.len();
+                in_memory += if wanted.hooked { fetched.records.len() } else { 0 };
             }
             reads.push(read);
         }
-        memory.shrink_to(total);
+        memory.shrink_to(in_memory);
     }
     scope.admitted.put(memory.held);
     reads
@@ -111,7 +124,7 @@ fn fetched(reply: PartitionReply) -> Read {
     match reply {
         PartitionReply::Fetched(fetched) => Ok(fetched),
         PartitionReply::Described { watermarks, leader_epoch } => {
-            Ok(Fetched { records: Bytes::new(), watermarks, leader_epoch, aborted: Vec::new() })
+            Ok(Fetched { records: Records::EMPTY, watermarks, leader_epoch, aborted: Vec::new() })
         }
         other => Err(unexpected(&other)),
     }
@@ -124,12 +137,15 @@ struct Memory {
 }
 
 impl Memory {
-    /// Holds memory for `bytes`. The first wave waits for it; later ones only take what is free, so that two
-    /// answers never wait for each other, and give up otherwise.
-    async fn admit(&mut self, bytes: usize, wait: bool) -> bool {
-        let wanted = bytes.div_ceil(PERMIT_BYTES) as u32;
+    /// Holds memory for `bytes`. Who holds none waits for it; who holds some only takes what is free, so that two
+    /// answers never wait for each other, and gives up otherwise.
+    async fn admit(&mut self, bytes: usize) -> bool {
+        let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES).min(MEMORY_KIB)).unwrap_or(u32::MAX);
         let missing = wanted.saturating_sub(self.held.as_ref().map_or(0, |held| held.num_permits() as u32));
-        let more = if wait && self.held.is_none() {
+        if missing == 0 {
+            return true;
+        }
+        let more = if self.held.is_none() {
             self.semaphore.clone().acquire_many_owned(missing).await.ok()
         } else {
             self.semaphore.clone().try_acquire_many_owned(missing).ok()

@@ -11,12 +11,15 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_replica_log_dirs;
 mod api_versions;
 mod config_alteration;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_log_dirs;
 mod end_txn;
 mod fetch;
 mod fetch_plan;
@@ -39,7 +42,7 @@ mod txn_offset_commit;
 
 pub use scope::{ConnectionFacts, Scope, partition_answer, unexpected};
 
-use crate::protocol::codec::{self, Malformed, Prelude};
+use crate::protocol::codec::{self, Frame, Malformed, Prelude};
 use crate::protocol::shape::{self, Shape};
 use crate::protocol::shapes;
 use crate::server::Server;
@@ -55,8 +58,8 @@ use tokio::sync::OwnedSemaphorePermit;
 #[derive(Debug)]
 pub struct Answer {
     /// The frame, its length in front.
-    pub frame: Bytes,
-    /// Memory that the frame was admitted to, given back when it has been written.
+    pub frame: Frame,
+    /// Memory that its bytes were admitted to, given back when it has been written.
     pub admitted: Option<OwnedSemaphorePermit>,
 }
 
@@ -119,7 +122,15 @@ pub static APIS: &[Api] = &[
             serve(call, produce::handle)
         },
     },
-    api!(Fetch, 4..=18, FETCH, 16, fetch::handle),
+    Api {
+        key: ApiKey::Fetch,
+        min: 4,
+        max: 18,
+        name: "Fetch",
+        shape: &shapes::FETCH,
+        memory_factor: 16,
+        handle: fetch::serve,
+    },
     api!(ListOffsets, 1..=10, LIST_OFFSETS, 16, list_offsets::handle),
     api!(Metadata, 0..=13, METADATA, 32, metadata::handle),
     api!(OffsetCommit, 2..=9, OFFSET_COMMIT, 16, offset_commit::handle),
@@ -132,6 +143,7 @@ pub static APIS: &[Api] = &[
     api!(ApiVersions, 0..=4, API_VERSIONS, 8, api_versions::handle),
     api!(CreateTopics, 2..=7, CREATE_TOPICS, 32, create_topics::handle),
     api!(DeleteTopics, 1..=6, DELETE_TOPICS, 32, delete_topics::handle),
+    api!(DeleteRecords, 0..=2, DELETE_RECORDS, 16, delete_records::handle),
     api!(InitProducerId, 0..=5, INIT_PRODUCER_ID, 8, init_producer_id::handle),
     api!(AddPartitionsToTxn, 0..=3, ADD_PARTITIONS_TO_TXN, 16, add_partitions_to_txn::handle),
     api!(AddOffsetsToTxn, 0..=4, ADD_OFFSETS_TO_TXN, 8, add_offsets_to_txn::handle),
@@ -139,6 +151,8 @@ pub static APIS: &[Api] = &[
     api!(TxnOffsetCommit, 0..=4, TXN_OFFSET_COMMIT, 16, txn_offset_commit::handle),
     api!(DescribeConfigs, 1..=4, DESCRIBE_CONFIGS, 64, describe_configs::handle),
     api!(AlterConfigs, 0..=2, ALTER_CONFIGS, 64, alter_configs::handle),
+    api!(AlterReplicaLogDirs, 1..=2, ALTER_REPLICA_LOG_DIRS, 32, alter_replica_log_dirs::handle),
+    api!(DescribeLogDirs, 1..=4, DESCRIBE_LOG_DIRS, 32, describe_log_dirs::handle),
     api!(IncrementalAlterConfigs, 0..=1, INCREMENTAL_ALTER_CONFIGS, 64, incremental_alter_configs::handle),
     api!(DescribeCluster, 0..=2, DESCRIBE_CLUSTER, 8, describe_cluster::handle),
 ];
@@ -210,17 +224,23 @@ where
     F: Future<Output: Outcome> + Send + 'static,
 {
     let Prelude { version, correlation_id, .. } = call.prelude;
-    let request = Q::decode(&mut call.body, version).map_err(|error| Malformed::Body {
-        api: call.api.name,
-        version,
-        reason: error.to_string(),
-    })?;
+    let request = decode(&mut call)?;
     let header_version = call.api.key.response_header_version(version);
     let admitted = call.scope.admitted.clone();
     let answering = handler(call.scope, request);
     Ok(Box::pin(async move {
         let Some(response) = answering.await.response()? else { return Ok(None) };
         let frame = codec::response_frame(correlation_id, header_version, version, &response)?;
-        Ok(Some(Answer { frame, admitted: admitted.take() }))
+        Ok(Some(Answer { frame: frame.into(), admitted: admitted.take() }))
     }))
+}
+
+/// Decodes the request.
+fn decode<Q: Decodable>(call: &mut Call) -> Result<Q, Malformed> {
+    let version = call.prelude.version;
+    Q::decode(&mut call.body, version).map_err(|error| Malformed::Body {
+        api: call.api.name,
+        version,
+        reason: error.to_string(),
+    })
 }

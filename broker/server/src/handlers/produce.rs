@@ -3,7 +3,8 @@
 //! v0-2 must be listed (librdkafka takes their absence for a broker without compression) and are refused with
 //! UNSUPPORTED_VERSION by `produce_refused`. v5 added the log start offset to the answer, v7 zstd, v8 the error
 //! message, v13 topic ids for names. acks is 0, 1 or -1; with 0 there is no answer at all, and a batch that is
-//! refused costs the client its connection, so that it asks for metadata anew. The partitions of a request
+//! refused costs the client its connection, so that it asks for metadata anew. A batch whose records break a rule of the
+//! topic is refused with the code of that rule, from v8 on with the records that are wrong (KIP-467). The partitions of a request
 //! succeed and fail one by one, each batch as a whole. A request that is not finished after its timeout is
 //! answered REQUEST_TIMED_OUT; its batches may still be committed later.
 //!
@@ -17,10 +18,11 @@
 
 use super::Scope;
 use super::scope::{partition_of, resolve};
-use crate::hooks::append::{Begun, SendFailure, Sending, Stored, is_log_append_time};
+use crate::hooks::append::{Begun, SendFailure, Sending, Stored};
 use crate::protocol::codec::Malformed;
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::{records, text};
+use crate::server::now_ms;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::TopicProduceData;
@@ -29,8 +31,9 @@ use kafka_protocol::messages::produce_response::{
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use pelton_core::cluster::{ClusterImage, TopicImage};
-use pelton_core::event::{Acks, Appended, IncomingBatch};
+use pelton_core::event::{Acks, Appended};
 use pelton_core::model::TopicPartition;
+use pelton_core::partition::rules::{AppendRules, RecordErrors};
 use pelton_core::refusal::Refusal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,9 +56,14 @@ impl Failure {
         Self { code: error.code(), message: message.to_owned(), records: Vec::new() }
     }
 
+    fn of_records(version: i16, errors: RecordErrors) -> Self {
+        Self { records: errors.records, ..Self::new(version, &errors.refusal) }
+    }
+
     fn sent(version: i16, failure: SendFailure) -> Self {
         match failure {
             SendFailure::Refused(refusal) => Self::new(version, &refusal),
+            SendFailure::Invalid(errors) => Self::of_records(version, errors),
             SendFailure::Rejected { message, records } => {
                 Self { code: ResponseError::InvalidRecord.code(), message, records }
             }
@@ -144,19 +152,14 @@ fn begin(
 ) -> Attempt {
     let refused = |refusal: Refusal| Failure::new(scope.version, &refusal);
     let (partition, described) = writable(image, scope.version >= 13, topic, index).map_err(refused)?;
-    let batches = records::split(&records.unwrap_or_default()).map_err(refused)?;
-    let [batch] = <[IncomingBatch; 1]>::try_from(batches).expect("a record set that was split holds one batch");
+    let rules = AppendRules::of(&scope.server.core, &described.configs);
+    let batch = records::accept(&records.unwrap_or_default(), &partition, &rules, now_ms())
+        .map_err(|errors| Failure::of_records(scope.version, errors))?;
     if scope.version < 7 && records::is_zstd(&batch) {
         let message = "zstd needs a client that speaks Produce v7 (KIP-110)";
         return Err(Failure::of(ResponseError::UnsupportedCompressionType, message));
     }
-    let sending = Sending {
-        partition,
-        batch,
-        acks,
-        transactional_id: transactional_id.clone(),
-        log_append_time: is_log_append_time(described),
-    };
+    let sending = Sending { partition, batch, acks, transactional_id: transactional_id.clone(), rules };
     Ok(scope.server.hooks.append(sending, || scope.client()))
 }
 

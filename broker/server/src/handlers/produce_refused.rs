@@ -22,7 +22,7 @@ pub fn serve(call: &Call) -> Result<Answering, Malformed> {
         version,
         reason: "an array is null".to_owned(),
     })?;
-    Ok(Box::pin(async move { Ok(Some(Answer { frame, admitted: None })) }))
+    Ok(Box::pin(async move { Ok(Some(Answer { frame: frame.into(), admitted: None })) }))
 }
 
 fn refuse(correlation_id: i32, version: i16, mut body: Bytes) -> Option<Bytes> {

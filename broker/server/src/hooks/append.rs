@@ -16,11 +16,11 @@ use crate::server::now_ms;
 use bytes::Bytes;
 use pelton_api::hooks::{Acknowledgement, Emission, Origin, Sent, TopicHooks};
 use pelton_api::interceptor::Hook;
-use pelton_core::cluster::TopicImage;
 use pelton_core::event::{Acks, AppendOrigin, Appended, IncomingBatch, PartitionReply, PartitionRequest, Request};
 use pelton_core::model::{PartId, TopicPartition};
+use pelton_core::partition::rules::{AppendRules, RecordErrors};
 use pelton_core::refusal::Refusal;
-use pelton_record::{BatchHeader, BatchView, Codec};
+use pelton_record::{BatchHeader, BatchView, Codec, TimestampType};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,8 +37,8 @@ pub struct Sending {
     pub acks: Acks,
     /// Of a transactional producer.
     pub transactional_id: Option<Arc<str>>,
-    /// Whether the broker stamps it (`message.timestamp.type=LogAppendTime`).
-    pub log_append_time: bool,
+    /// The rules of its topic, which it keeps.
+    pub rules: AppendRules,
 }
 
 /// Why a batch was not appended, or not acknowledged.
@@ -47,6 +47,9 @@ pub enum SendFailure {
     /// By the partition.
     #[error(transparent)]
     Refused(Refusal),
+    /// For its records, by the rules of the topic.
+    #[error(transparent)]
+    Invalid(RecordErrors),
     /// By a plugin: it will not be taken when it is sent again.
     #[error("{message}")]
     Rejected {
@@ -118,21 +121,25 @@ async fn appended(pending: Pending) -> Result<Appended, Refusal> {
     }
 }
 
-/// Whether the broker stamps the records of the topic.
-pub fn is_log_append_time(topic: &TopicImage) -> bool {
-    topic.configs.get("message.timestamp.type").is_some_and(|value| value == "LogAppendTime")
-}
-
 /// Asks the shard; the batch has its place in the order when this returns.
-pub(super) fn post(driver: &Arc<Driver>, sending: Sending, origin: AppendOrigin) -> (Pending, i64) {
-    let Sending { partition, mut batch, acks, transactional_id, log_append_time } = sending;
-    let append_time = if log_append_time { now_ms() } else { -1 };
-    if log_append_time {
-        batch = records::stamp(batch, append_time);
+///
+/// # Errors
+/// When what interceptors made of the batch breaks a rule of the topic, or the batch cannot be brought into its codec.
+pub(super) fn post(
+    driver: &Arc<Driver>,
+    sending: Sending,
+    origin: AppendOrigin,
+) -> Result<(Pending, i64), SendFailure> {
+    let Sending { partition, mut batch, acks, transactional_id, rules } = sending;
+    let now = now_ms();
+    if origin == AppendOrigin::Intercepted {
+        batch = records::check(batch, &partition, &rules, now).map_err(SendFailure::Invalid)?;
     }
+    let batch = records::kept(batch, &rules, now).map_err(SendFailure::Refused)?;
+    let append_time = if rules.timestamp_type == TimestampType::LogAppend { now } else { -1 };
     let transactional_id = transactional_id.filter(|_| batch.header.attributes.is_transactional());
     let request = PartitionRequest::Append { batches: vec![batch], acks, origin, transactional_id };
-    (driver.ask(PartId::Partition(partition), Request::Partition(request)), append_time)
+    Ok((driver.ask(PartId::Partition(partition), Request::Partition(request)), append_time))
 }
 
 /// How many bytes may wait on the way through hooks.
@@ -266,7 +273,16 @@ impl Passage {
         let (from, record_count) = (self.origin(), self.record_count());
         let Self { topic, sending, answer, charges, .. } = self;
         let after = After { origin: from, record_count, charges };
-        let (pending, append_time) = post(topic.driver(), sending, origin);
+        let (pending, append_time) = match post(topic.driver(), sending, origin) {
+            Ok(posted) => posted,
+            Err(failure) => {
+                if let Some(hooks) = sent_through {
+                    topic.note_sent(&*hooks, after.origin.partition, None);
+                }
+                after.finish(topic, noted, Err(failure), answer);
+                return Step::Done;
+            }
+        };
         if let Some(hooks) = sent_through {
             return Step::Wait(Box::pin(async move {
                 let stored = appended(pending).await;

@@ -9,7 +9,7 @@ use super::{Client, TopicTable};
 use bytes::Bytes;
 use pelton_api::hooks::{Consumed, Origin, TopicHooks};
 use pelton_api::interceptor::Hook;
-use pelton_core::event::Fetched;
+use pelton_core::event::{Fetched, Records};
 use pelton_core::model::TopicPartition;
 use pelton_core::refusal::Refusal;
 use std::pin::Pin;
@@ -85,13 +85,14 @@ fn consume_one(
     let partition = to.partition;
     let records = fetched.records.clone();
     let named = format!("the plugins of {} failed; the broker's log says more", to.topic);
-    let called = topic.call_consume(records.len(), move || hooks.on_consume(&to, &records));
+    // Read here, on a guest thread, since the records may have to come from the disk.
+    let called = topic.call_consume(records.len(), move || hooks.on_consume(&to, &records.read()?));
     async move {
         let consumed = called.await.unwrap_or_else(|_| Err(named)).map_err(Unread::Failed)?;
         let Consumed { records, emitted } = consumed;
         topic.emitter().emit(partition, emitted).await.map_err(Unread::Failed)?;
         let limit = fetched.records.len().saturating_mul(GROWTH);
-        fetched.records = whole_batches(&records, limit);
+        fetched.records = whole_batches(&records, limit).into();
         Ok(fetched)
     }
 }
@@ -120,8 +121,9 @@ pub fn fit(outgoing: &mut [Outgoing], read_bytes: &[usize], held: usize, admit: 
         return;
     }
     for (outgoing, read) in outgoing.iter_mut().zip(read_bytes) {
-        if let Ok(fetched) = outgoing {
-            fetched.records = whole_batches(&fetched.records, *read);
+        // What is still in its file went through no hook and is as long as it was.
+        if let Ok(Fetched { records: Records::Bytes(bytes), .. }) = outgoing {
+            *bytes = whole_batches(bytes, *read);
         }
     }
 }
@@ -140,7 +142,12 @@ mod tests {
 
     fn fetched(records: Vec<u8>) -> Outgoing {
         let watermarks = Watermarks { log_start: 0, last_stable: 0, high_watermark: 0, log_end: 0 };
-        Ok(Fetched { records: records.into(), watermarks, leader_epoch: LeaderEpoch(0), aborted: Vec::new() })
+        Ok(Fetched {
+            records: Bytes::from(records).into(),
+            watermarks,
+            leader_epoch: LeaderEpoch(0),
+            aborted: Vec::new(),
+        })
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use crate::driver::{Driver, Pending};
 use crate::handlers::{partition_answer, unexpected};
+use crate::protocol::records;
+use crate::server::now_ms;
 use bytes::{Bytes, BytesMut};
 use pelton_api::hooks::Emission;
 use pelton_core::cluster::ClusterImage;
 use pelton_core::event::{Acks, AppendOrigin, IncomingBatch, PartitionReply, PartitionRequest, Request};
 use pelton_core::model::{PartId, TopicPartition};
+use pelton_core::partition::rules::AppendRules;
 use pelton_record::{Attributes, BatchHeader, HEADER_LEN, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -46,19 +49,18 @@ impl Emitter {
     }
 
     fn ask(&self, origin_partition: i32, topic: &Arc<str>, batch: &Bytes) -> Result<Pending, String> {
-        let (partitions, log_append_time) = {
+        let (partitions, rules) = {
             let image = self.images.borrow();
             let described = image.topic(topic).ok_or("there is no such topic; create it")?;
             if described.internal {
                 return Err("it is written by the broker alone".to_owned());
             }
-            (described.partitions, super::append::is_log_append_time(described))
+            (described.partitions, AppendRules::of(self.driver.core(), &described.configs))
         };
-        let mut batch = incoming(batch)?;
-        if log_append_time {
-            batch = crate::protocol::records::stamp(batch, crate::server::now_ms());
-        }
         let partition = TopicPartition::new(topic.clone(), origin_partition.rem_euclid(partitions.max(1)));
+        let now = now_ms();
+        let batch = records::check(incoming(batch)?, &partition, &rules, now).map_err(|errors| errors.to_string())?;
+        let batch = records::kept(batch, &rules, now).map_err(|refusal| refusal.to_string())?;
         let request = PartitionRequest::Append {
             batches: vec![batch],
             acks: Acks::All,

@@ -73,7 +73,7 @@ enum Brought {
     /// It has its place, or was turned away.
     Begun(Begun),
     /// Its turn is now, on this thread.
-    Inside(Inside, Passage, oneshot::Receiver<Progress>),
+    Inside(Inside, Box<Passage>, oneshot::Receiver<Progress>),
 }
 
 /// The way into one partition.
@@ -136,8 +136,10 @@ impl TopicTable {
         let topics = self.inner.read();
         let Some(topic) = topics.get(&sending.partition.topic) else {
             // Under the lock: see the head of this file.
-            let (pending, append_time) = post(&self.inner.driver, sending, AppendOrigin::Client);
-            return Begun::Posted(pending, append_time);
+            return match post(&self.inner.driver, sending, AppendOrigin::Client) {
+                Ok((pending, append_time)) => Begun::Posted(pending, append_time),
+                Err(failure) => Begun::Failed(failure),
+            };
         };
         let brought = topic.bring(sending, client(), &self.inner.budget);
         drop(topics);
@@ -155,6 +157,11 @@ impl TopicTable {
         let topic = self.inner.read().get(topic)?.clone();
         let hooks = topic.hooks().filter(|hooks| hooks.hooks().has(hook))?;
         Some((topic, hooks))
+    }
+
+    /// Whether records of the topic pass `on-consume` hooks on their way to a consumer.
+    pub fn reads(&self, topic: &str) -> bool {
+        self.is_used() && self.wanting(topic, Hook::OnConsume).is_some()
     }
 
     /// What the topic's hooks are now; `None` where it has none.
@@ -268,7 +275,7 @@ impl HookedTopic {
         if (self.sending.is_swift() || unseen())
             && let Some(inside) = turnstile.lane.enter()
         {
-            return Brought::Inside(inside, passage, progress);
+            return Brought::Inside(inside, Box::new(passage), progress);
         }
         match turnstile.lane.put(Box::new(move || passage.run())) {
             Ok(()) => Brought::Begun(Begun::Hooked(progress)),

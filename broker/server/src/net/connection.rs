@@ -8,6 +8,8 @@
 //! requests are admitted to before they are read.
 
 use super::frame::{FrameError, FrameReader};
+use super::transmit::{Transmitter, Unsent};
+use crate::fetch::FetchState;
 use crate::handlers::{self, Answer, Answering, ConnectionFacts};
 use crate::protocol::codec::Malformed;
 use crate::server::{MEMORY_KIB, Phase, Server};
@@ -15,9 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Requests of one connection that may be under way.
@@ -55,10 +55,8 @@ enum End {
     Idle,
     #[error("a request took more than two minutes to arrive")]
     Slow,
-    #[error("the client does not read its answers")]
-    Stuck,
-    #[error("it cannot be written to: {0}")]
-    Write(std::io::Error),
+    #[error(transparent)]
+    Unsent(#[from] Unsent),
     #[error("the broker stops")]
     Stopping,
 }
@@ -75,7 +73,9 @@ pub async fn serve(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
     let (begun, to_write) = mpsc::channel(IN_FLIGHT);
     let mut phase = server.phase.clone();
     let end = {
-        let writer = write(to_write, writing, server.max_idle);
+        let FetchState { cold, config, .. } = &server.fetching;
+        let transmitter = Transmitter::new(writing, cold.clone(), config.sendfile, server.max_idle);
+        let writer = write(to_write, transmitter);
         tokio::pin!(writer);
         let read_end = tokio::select! {
             end = read(&server, &facts, frames, begun) => end,
@@ -92,7 +92,10 @@ pub async fn serve(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
         read_end
     };
     match end {
-        End::Malformed(_) | End::Slow | End::Stuck | End::Frame(FrameError::BadLength(..) | FrameError::Truncated) => {
+        End::Malformed(_)
+        | End::Slow
+        | End::Unsent(Unsent::Stuck)
+        | End::Frame(FrameError::BadLength(..) | FrameError::Truncated) => {
             tracing::warn!(%peer, reason = %end, "closed a connection");
         }
         _ => tracing::debug!(%peer, reason = %end, "a connection ended"),
@@ -151,7 +154,7 @@ async fn read(
     }
 }
 
-async fn write(mut begun: mpsc::Receiver<InFlight>, mut stream: OwnedWriteHalf, max_idle: Option<Duration>) -> End {
+async fn write(mut begun: mpsc::Receiver<InFlight>, mut transmitter: Transmitter) -> End {
     while let Some(InFlight { answering, _admitted, _owed }) = begun.recv().await {
         let answer = match answering {
             Ok(answer) => answer,
@@ -161,11 +164,10 @@ async fn write(mut begun: mpsc::Receiver<InFlight>, mut stream: OwnedWriteHalf, 
             },
         };
         let Some(Answer { frame, admitted }) = answer else { continue };
-        match idle(max_idle, stream.write_all(&frame)).await {
-            Some(Ok(())) => drop(admitted),
-            Some(Err(error)) => return End::Write(error),
-            None => return End::Stuck,
+        if let Err(unsent) = transmitter.send(frame).await {
+            return unsent.into();
         }
+        drop(admitted);
     }
     End::Stopping
 }

@@ -5,5 +5,6 @@
 mod connection;
 mod frame;
 mod listener;
+mod transmit;
 
 pub use listener::{Accepting, Listeners, bind};

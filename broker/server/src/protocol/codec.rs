@@ -7,6 +7,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable};
+use pelton_core::event::StoredRecords;
+use std::sync::Arc;
 
 /// Why a request cannot be answered; its connection is closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +44,83 @@ pub enum Malformed {
     /// A response could not be encoded, which is a fault of the broker.
     #[error("the response cannot be encoded: {0}")]
     Response(String),
+}
+
+/// A response as it goes out, its length in front: pieces that follow each other without a gap.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    parts: Vec<Part>,
+}
+
+/// A piece of a frame.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// In memory.
+    Bytes(Bytes),
+    /// Where it is stored.
+    Stored(Arc<dyn StoredRecords>),
+}
+
+impl Part {
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Stored(stored) => stored.size_bytes(),
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Frame {
+    /// A frame of these parts, the first of which begins with 4 bytes for the length. Puts it there.
+    ///
+    /// # Errors
+    /// [`Malformed::Response`] when a frame cannot be so long, or the first part is too short.
+    pub fn with_length(mut parts: Vec<Part>) -> Result<Self, Malformed> {
+        let total: usize = parts.iter().map(Part::len).sum();
+        let length = total.checked_sub(4).and_then(|length| i32::try_from(length).ok());
+        let (Some(length), Some(Part::Bytes(first))) = (length, parts.first_mut()) else {
+            return Err(Malformed::Response(format!("a frame cannot have {total} bytes")));
+        };
+        let mut front = BytesMut::from(std::mem::take(first));
+        let Some(place) = front.get_mut(..4) else {
+            return Err(Malformed::Response("a frame begins with its length".to_owned()));
+        };
+        place.copy_from_slice(&length.to_be_bytes());
+        *first = front.freeze();
+        Ok(Self { parts })
+    }
+
+    /// Its pieces, in order.
+    pub fn into_parts(self) -> Vec<Part> {
+        self.parts
+    }
+
+    /// All of it in memory. May wait for the medium.
+    ///
+    /// # Errors
+    /// What is wrong with the storage.
+    pub fn read(&self) -> Result<Bytes, String> {
+        let mut whole = BytesMut::with_capacity(self.parts.iter().map(Part::len).sum());
+        for part in &self.parts {
+            match part {
+                Part::Bytes(bytes) => whole.extend_from_slice(bytes),
+                Part::Stored(stored) => whole.extend_from_slice(&stored.read()?),
+            }
+        }
+        Ok(whole.freeze())
+    }
+}
+
+impl From<Bytes> for Frame {
+    fn from(bytes: Bytes) -> Self {
+        Self { parts: vec![Part::Bytes(bytes)] }
+    }
 }
 
 /// API key, version and correlation id of a request: the part of the header that every version has.

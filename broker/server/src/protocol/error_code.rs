@@ -41,6 +41,7 @@ fn error(operation: Operation, refusal: &Refusal) -> ResponseError {
         R::UnknownTopicId => E::UnknownTopicId,
         R::CorruptMessage(_) => E::CorruptMessage,
         R::InvalidRecord(_) => E::InvalidRecord,
+        R::InvalidTimestamp(_) => E::InvalidTimestamp,
         R::RecordTooLarge => E::MessageTooLarge,
         R::UnsupportedFormat => E::UnsupportedForMessageFormat,
         R::OutOfOrderSequence => E::OutOfOrderSequenceNumber,
@@ -86,10 +87,12 @@ fn error(operation: Operation, refusal: &Refusal) -> ResponseError {
         R::UnknownLeaderEpoch => E::UnknownLeaderEpoch,
         // It passes when it is tried again, which the code says.
         R::RequestTimedOut | R::ConcurrentChange => E::RequestTimedOut,
-        R::Storage(_) => match operation {
+        R::Storage(_) | R::NoRoom(_) => match operation {
             Operation::Group | Operation::Transaction { .. } => E::CoordinatorNotAvailable,
             _ => E::KafkaStorageError,
         },
+        R::LogDirNotFound(_) => E::LogDirNotFound,
+        R::ReplicaNotAvailable => E::ReplicaNotAvailable,
         R::Stopping => match operation {
             Operation::Produce(_) | Operation::Read => E::NotLeaderOrFollower,
             Operation::Group | Operation::Transaction { .. } => E::CoordinatorNotAvailable,

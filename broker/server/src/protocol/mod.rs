@@ -8,6 +8,7 @@
 
 pub mod codec;
 pub mod error_code;
+pub mod fetch_answer;
 pub mod records;
 pub mod shape;
 pub mod shapes;

@@ -1,32 +1,91 @@
-//! Turns the record set of a Produce request into batches that a partition may be asked to append.
+//! What becomes of a record set before a partition is asked to append it.
 //!
-//! Length, magic, CRC and, where the batch is not compressed, the framing of its records are checked here
-//! and nowhere else. What the numbers mean (sequences, counts, control batches) is the partition's affair.
+//! What it does: it checks length, magic, CRC and the rules of the topic, here and nowhere else, and brings the batch into
+//! the form in which it is kept. The records of an uncompressed batch are read once; those of a compressed one are
+//! opened only where a rule cannot be judged by the header. What has to change is the header, as a rule: it is kept
+//! beside the bytes, so that nothing is copied; only another codec makes other bytes. What it does not do: what the
+//! numbers mean (sequences, counts, control batches) is the partition's affair.
 
 use bytes::Bytes;
 use pelton_core::event::IncomingBatch;
+use pelton_core::model::{Timestamp, TopicPartition};
+use pelton_core::partition::rules::{AppendRules, RecordErrors};
 use pelton_core::refusal::Refusal;
-use pelton_record::{BatchError, BatchView, Codec, TimestampType, compute_crc};
+use pelton_record::{
+    BatchError, BatchHeader, BatchView, Codec, CodecError, HEADER_LEN, TimestampType, compressed_batch, recompute_crc,
+    uncompressed_batch,
+};
+use std::borrow::Cow;
 
-/// The batches of one record set. Produce v3 and later carry exactly one for each partition.
+/// Where the CRC of a batch begins to cover it.
+const CRC_FROM: usize = 21;
+
+/// The batch of one record set: Produce v3 and later carry exactly one for each partition.
 ///
 /// # Errors
 /// [`Refusal::UnsupportedFormat`] for the formats before version 2, [`Refusal::CorruptMessage`] for a batch
-/// that is damaged, [`Refusal::InvalidRecord`] for one that breaks a rule.
-pub fn split(records: &Bytes) -> Result<Vec<IncomingBatch>, Refusal> {
+/// that is damaged, and what [`check`] finds.
+pub fn accept(
+    records: &Bytes,
+    partition: &TopicPartition,
+    rules: &AppendRules,
+    now_ms: i64,
+) -> Result<IncomingBatch, RecordErrors> {
     let view = BatchView::parse(records).map_err(refusal)?;
     if view.bytes().len() != records.len() {
-        return Err(Refusal::InvalidRecord(
-            "a produce request holds exactly one record batch for each partition".to_owned(),
-        ));
+        let why = "a produce request holds exactly one record batch for each partition";
+        return Err(Refusal::InvalidRecord(why.to_owned()).into());
     }
     view.verify_crc().map_err(refusal)?;
-    if view.header().attributes.codec().map_err(refusal)? == Codec::None {
-        for record in view.records().map_err(refusal)? {
-            record.map_err(|error| Refusal::InvalidRecord(error.to_string()))?;
-        }
+    check(IncomingBatch { header: *view.header(), bytes: records.clone() }, partition, rules, now_ms)
+}
+
+/// The batch, when its records keep the rules of the topic. Its largest timestamp is then what its header says: a
+/// producer's word is corrected, since searches and retention go by it.
+///
+/// # Errors
+/// Which records break which rule; [`Refusal::RecordTooLarge`] for records that are too large when decompressed.
+pub fn check(
+    mut batch: IncomingBatch,
+    partition: &TopicPartition,
+    rules: &AppendRules,
+    now_ms: i64,
+) -> Result<IncomingBatch, RecordErrors> {
+    let now = Timestamp(now_ms);
+    rules.check_timestamp_type(&batch.header)?;
+    let codec = batch.header.attributes.codec().map_err(refusal)?;
+    if codec != Codec::None && !rules.need_records(&batch.header, now) {
+        return Ok(batch);
     }
-    Ok(vec![IncomingBatch { header: *view.header(), bytes: records.clone() }])
+    let plain = plain(&batch, rules)?;
+    let newest = rules.check_records(partition, &BatchView::parse(&plain).map_err(refusal)?, now)?;
+    if batch.header.record_count > 0 && batch.header.max_timestamp != newest {
+        batch.header.max_timestamp = newest;
+        batch.header.crc = crc(&batch.header, &batch.bytes);
+    }
+    Ok(batch)
+}
+
+/// The batch as it is kept: with the broker's time in place of the producer's (`message.timestamp.type=LogAppendTime`),
+/// and in the topic's codec (`compression.type`).
+///
+/// # Errors
+/// When it has to be encoded anew and cannot be read, or is too large.
+pub fn kept(mut batch: IncomingBatch, rules: &AppendRules, now_ms: i64) -> Result<IncomingBatch, Refusal> {
+    let before = batch.header;
+    if rules.timestamp_type == TimestampType::LogAppend {
+        batch.header.attributes = before.attributes.with_timestamp_type(TimestampType::LogAppend);
+        batch.header.max_timestamp = now_ms;
+    }
+    if let Some(codec) = rules.kept_codec(&before) {
+        // As in Kafka, the limit holds for what comes as well, however small it would be kept.
+        rules.check_size(batch.bytes.len())?;
+        return recoded(&batch, codec, rules);
+    }
+    if batch.header != before {
+        batch.header.crc = crc(&batch.header, &batch.bytes);
+    }
+    Ok(batch)
 }
 
 /// Whether the batch is compressed with zstd, which Produce knows from v7 on (KIP-110).
@@ -34,16 +93,31 @@ pub fn is_zstd(batch: &IncomingBatch) -> bool {
     batch.header.attributes.codec() == Ok(Codec::Zstd)
 }
 
-/// The batch with the broker's time in place of the producer's (`message.timestamp.type=LogAppendTime`).
-pub fn stamp(batch: IncomingBatch, now_ms: i64) -> IncomingBatch {
-    let mut header = batch.header;
-    header.attributes = header.attributes.with_timestamp_type(TimestampType::LogAppend);
-    header.max_timestamp = now_ms;
-    let mut bytes = batch.bytes.to_vec();
-    header.write_to(&mut bytes);
-    header.crc = compute_crc(&bytes);
-    header.write_to(&mut bytes);
-    IncomingBatch { header, bytes: bytes.into() }
+/// The whole batch with its records uncompressed. Its header is that of the bytes.
+fn plain<'b>(batch: &'b IncomingBatch, rules: &AppendRules) -> Result<Cow<'b, [u8]>, Refusal> {
+    let view = BatchView::parse(&batch.bytes).map_err(refusal)?;
+    uncompressed_batch(&view, rules.decompressed_max_bytes).map_err(undecodable)
+}
+
+/// The batch in another codec.
+fn recoded(batch: &IncomingBatch, codec: Codec, rules: &AppendRules) -> Result<IncomingBatch, Refusal> {
+    let mut bytes = plain(batch, rules)?.into_owned();
+    let BatchHeader { batch_length, .. } = BatchHeader::parse(&bytes).map_err(refusal)?;
+    let attributes = batch.header.attributes.with_codec(Codec::None);
+    BatchHeader { batch_length, attributes, ..batch.header }.write_to(&mut bytes);
+    if codec == Codec::None {
+        recompute_crc(&mut bytes);
+    } else {
+        bytes = compressed_batch(&BatchView::parse(&bytes).map_err(refusal)?, codec).map_err(undecodable)?;
+    }
+    Ok(IncomingBatch { header: BatchHeader::parse(&bytes).map_err(refusal)?, bytes: bytes.into() })
+}
+
+/// The CRC of a batch with this header and the records of `bytes`.
+fn crc(header: &BatchHeader, bytes: &[u8]) -> u32 {
+    let mut head = [0; HEADER_LEN];
+    header.write_to(&mut head);
+    crc32c::crc32c_append(crc32c::crc32c(&head[CRC_FROM..]), &bytes[HEADER_LEN..])
 }
 
 fn refusal(error: BatchError) -> Refusal {
@@ -54,50 +128,13 @@ fn refusal(error: BatchError) -> Refusal {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pelton_record::BatchBuilder;
-
-    fn batch() -> Vec<u8> {
-        let mut builder = BatchBuilder::new(1_000);
-        builder.push(1_000, Some(b"key"), Some(b"value"), &[]);
-        builder.into_bytes_with_crc()
-    }
-
-    #[test]
-    fn a_whole_batch_is_taken_as_it_is() {
-        let bytes = Bytes::from(batch());
-        let batches = split(&bytes).unwrap();
-        assert_eq!(batches.len(), 1);
-        assert_eq!(batches[0].bytes, bytes);
-        assert_eq!(batches[0].header.record_count, 1);
-    }
-
-    #[test]
-    fn a_stamped_batch_is_whole_and_has_the_brokers_time() {
-        let stamped = stamp(split(&batch().into()).unwrap().remove(0), 5_000);
-        let again = split(&stamped.bytes).unwrap().remove(0);
-        assert_eq!(again.header, stamped.header);
-        let view = BatchView::parse(&again.bytes).unwrap();
-        let record = view.records().unwrap().next().unwrap().unwrap();
-        assert_eq!(record.timestamp(view.header()), 5_000);
-    }
-
-    #[test]
-    fn what_is_damaged_old_or_doubled_is_refused() {
-        let whole = batch();
-        let mut flipped = whole.clone();
-        *flipped.last_mut().unwrap() ^= 1;
-        assert!(matches!(split(&flipped.into()), Err(Refusal::CorruptMessage(_))));
-        let mut old = whole.clone();
-        old[16] = 1;
-        assert_eq!(split(&old.into()).unwrap_err(), Refusal::UnsupportedFormat);
-        let twice: Vec<u8> = [whole.clone(), whole.clone()].concat();
-        assert!(matches!(split(&twice.into()), Err(Refusal::InvalidRecord(_))));
-        assert!(matches!(split(&Bytes::new()), Err(Refusal::CorruptMessage(_))));
-        for cut in 0..whole.len() {
-            assert!(split(&Bytes::copy_from_slice(&whole[..cut])).is_err(), "cut at {cut}");
-        }
+/// The CRC was right, so this is what the producer wrote: sending it again does not help.
+fn undecodable(error: CodecError) -> Refusal {
+    match error {
+        CodecError::TooLarge(_) => Refusal::RecordTooLarge,
+        CodecError::Corrupt(..) | CodecError::Batch(_) => Refusal::InvalidRecord(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -208,6 +208,12 @@ pub const DELETE_TOPICS: Shape = Shape {
     ],
 };
 
+/// DeleteRecords.
+pub const DELETE_RECORDS: Shape = Shape {
+    flexible_from: 2,
+    fields: &[always(Kind::Structs(&[always(TEXT), always(Kind::Structs(&[always(I32), always(I64)]))])), always(I32)],
+};
+
 /// InitProducerId.
 pub const INIT_PRODUCER_ID: Shape =
     Shape { flexible_from: 2, fields: &[always(TEXT), always(I32), field(3, EVER, I64), field(3, EVER, I16)] };
@@ -261,6 +267,15 @@ pub const ALTER_CONFIGS: Shape = Shape {
         always(BYTE),
     ],
 };
+
+/// AlterReplicaLogDirs.
+pub const ALTER_REPLICA_LOG_DIRS: Shape = Shape {
+    flexible_from: 2,
+    fields: &[always(Kind::Structs(&[always(TEXT), always(Kind::Structs(NAMED_PARTITIONS))]))],
+};
+
+/// DescribeLogDirs.
+pub const DESCRIBE_LOG_DIRS: Shape = Shape { flexible_from: 2, fields: &[always(Kind::Structs(NAMED_PARTITIONS))] };
 
 /// IncrementalAlterConfigs.
 pub const INCREMENTAL_ALTER_CONFIGS: Shape = Shape {

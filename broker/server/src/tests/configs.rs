@@ -75,6 +75,14 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+/// A batch of one record with a key.
+fn producer_keyed(key: &str, value: &str) -> Bytes {
+    let now_ms = crate::server::now_ms();
+    let mut builder = pelton_record::BatchBuilder::new(now_ms);
+    builder.push(now_ms, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
+    builder.into_bytes_with_crc().into()
+}
+
 fn segments(path: &Path, partition: &str) -> usize {
     let files = std::fs::read_dir(path.join(partition)).unwrap();
     files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "log")).count()
@@ -106,7 +114,9 @@ async fn configs_change_at_once_for_partitions_and_their_logs_and_stay_after_a_r
 
     let changes = [("max.message.bytes", DELETE, None), ("cleanup.policy", APPEND, Some("compact"))];
     assert_eq!(alter(&mut client, "t", &changes).await.0, 0);
-    assert_eq!(client.produce("t", 0, batch(&["larger"])).await.error_code, 0);
+    assert_eq!(client.produce("t", 0, batch(&["larger"])).await.error_code, 87, "a compacted topic wants keys");
+    let keyed = producer_keyed("key", "larger than the limit that was");
+    assert_eq!(client.produce("t", 0, keyed).await.error_code, 0);
     let expected = [("cleanup.policy", "delete,compact"), ("retention.ms", "5"), ("segment.bytes", "100")];
     assert_eq!(own(&broker, "t"), pairs(&expected));
 

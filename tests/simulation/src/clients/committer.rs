@@ -102,7 +102,7 @@ impl Client for Committer {
                 self.state = State::Reading;
             }
             (State::Reading, Reply::Partition(Ok(PartitionReply::Fetched(fetched)))) => {
-                match decode(&fetched.records) {
+                match fetched.records.read().and_then(|bytes| decode(&bytes)) {
                     Ok(records) => {
                         if let Some(last) = records.last() {
                             self.position = last.offset + 1;

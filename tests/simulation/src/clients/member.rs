@@ -160,7 +160,7 @@ impl Member {
                 self.join_again();
             }
             (State::Reading(index), Reply::Partition(Ok(PartitionReply::Fetched(fetched)))) => {
-                match decode(&fetched.records) {
+                match fetched.records.read().and_then(|bytes| decode(&bytes)) {
                     Ok(records) if records.is_empty() => self.state = State::Idle,
                     Ok(records) => {
                         let next = records.last().map_or(0, |last| last.offset + 1);

@@ -51,7 +51,7 @@ impl Client for Observer {
         match reply {
             Reply::Partition(Ok(PartitionReply::Readable)) if self.watching => self.watching = false,
             Reply::Partition(Ok(PartitionReply::Fetched(fetched))) if !self.watching => {
-                let records = match decode(&fetched.records) {
+                let records = match fetched.records.read().and_then(|bytes| decode(&bytes)) {
                     Ok(records) => records,
                     Err(error) => return turn.unexpected("observer", error),
                 };

@@ -236,7 +236,7 @@ impl Processor {
                 self.state = State::Reading;
             }
             (State::Reading, Reply::Partition(Ok(PartitionReply::Fetched(fetched)))) => {
-                let records = match decode(&fetched.records) {
+                let records = match fetched.records.read().and_then(|bytes| decode(&bytes)) {
                     Ok(records) => records,
                     Err(error) => return turn.unexpected("processor", error),
                 };

@@ -195,6 +195,40 @@ fn a_failed_append_refuses_what_waits_and_all_that_follows() {
 }
 
 #[test]
+fn an_append_without_room_is_asked_for_again_and_nothing_overtakes_it() {
+    let mut bench = Bench::ready();
+    bench.ask(1, "write");
+    bench.ask(2, "write");
+    bench.ask(3, "read");
+    bench.committed(0);
+    assert_eq!(bench.replies, [(1, Ok(()))]);
+    bench.log_answers(1, Err(Refusal::NoRoom("no space left".to_owned())));
+    let refused = Err(Refusal::CoordinatorNotAvailable);
+    assert_eq!(bench.replies[1..], [(2, refused.clone()), (3, refused.clone())]);
+    bench.ask(4, "read");
+    assert_eq!(bench.replies[3..], [(4, refused.clone())], "nothing is decided on request meanwhile");
+    assert_eq!(bench.frame.failure(), None);
+    let wake = bench.other.iter().any(|effect| matches!(effect, Effect::WakeAt { at: Timestamp(1_100), .. }));
+    assert!(wake, "{:?}", bench.other);
+    let tick = |bench: &mut Bench, now| {
+        let mut effects = Vec::new();
+        bench.frame.step(Timestamp(now), Event::Tick, &mut effects);
+        bench.take(effects);
+    };
+    tick(&mut bench, 1_099);
+    assert_eq!(bench.appends.len(), 2, "it is not yet time");
+    tick(&mut bench, 1_100);
+    assert_eq!(bench.appends.len(), 3);
+    assert_eq!(bench.appends[2].0, bench.appends[1].0);
+    assert_eq!(bench.appends[2].1[0].bytes, bench.appends[1].1[0].bytes);
+    bench.ask(5, "write");
+    bench.committed(3);
+    assert_eq!(bench.replies.len(), 4, "the one before it is not committed");
+    bench.committed(2);
+    assert_eq!(bench.replies[4..], [(5, Ok(()))]);
+}
+
+#[test]
 fn offsets_of_a_transaction_that_was_decided_meanwhile_are_taken_back() {
     let mut bench = Bench::ready();
     bench.ask(1, "write");

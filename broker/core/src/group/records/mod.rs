@@ -5,6 +5,7 @@
 //! (OffsetCommitValue v3, GroupMetadataValue v3); what is read includes all older versions and the
 //! flexible ones (v4). Malformed bytes are an error, never a panic.
 
+mod described;
 mod group_metadata_key;
 mod group_metadata_value;
 mod offset_commit_key;
@@ -13,6 +14,7 @@ mod offset_commit_value;
 mod tests;
 mod wire;
 
+pub use described::describe_record;
 pub(super) use group_metadata_key::GroupMetadataKey;
 pub(super) use group_metadata_value::{GroupMetadataValue, MemberMetadata};
 pub(super) use offset_commit_key::OffsetCommitKey;

@@ -120,6 +120,17 @@ fn reads_of_the_cluster_are_walked_in_every_version() {
             .with_configs(vec![config.clone(), config.with_config_operation(1).with_value(None)]);
         IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
     });
+    walks(&shapes::ALTER_REPLICA_LOG_DIRS, 1..=2, |_| {
+        use alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+        let topic = AlterReplicaLogDirTopic::default().with_name(TopicName(text("t"))).with_partitions(vec![0, 1]);
+        let dir = AlterReplicaLogDir::default().with_path(text("/data")).with_topics(vec![topic]);
+        AlterReplicaLogDirsRequest::default().with_dirs(vec![dir.clone(), dir])
+    });
+    walks(&shapes::DESCRIBE_LOG_DIRS, 1..=4, |_| {
+        let topic = describe_log_dirs_request::DescribableLogDirTopic::default();
+        let topic = topic.with_topic(TopicName(text("t"))).with_partitions(vec![0, 1]);
+        DescribeLogDirsRequest::default().with_topics(Some(vec![topic]))
+    });
     walks(&shapes::DESCRIBE_CLUSTER, 0..=2, |_| DescribeClusterRequest::default());
 }
 

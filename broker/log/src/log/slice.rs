@@ -1,0 +1,109 @@
+//! Reading without copying: where batches lie in a file, for whoever can send them from there.
+
+use super::Log;
+use crate::Offset;
+use crate::disk::{Disk, DiskFile};
+use crate::error::{IoContext, LogError};
+use bytes::Bytes;
+use pelton_record::BatchHeader;
+use std::path::PathBuf;
+
+/// Whole batches of one segment, as a stretch of its file.
+///
+/// The bytes stay what they are for as long as anybody holds the slice, or has handed it to the kernel: a segment
+/// that is deleted goes on to exist without a name, and one that is cut below the slice's end is copied, not cut in
+/// place. Its disk space is free only when the last slice is dropped, so a holder must not wait for ever.
+pub struct LogSlice<D: Disk> {
+    /// A handle of its own on the segment's file.
+    pub file: D::File,
+    /// First byte of the first batch.
+    pub position: u64,
+    /// Bytes of the batches; never 0.
+    pub len: usize,
+    /// Base offset of the first batch.
+    pub base_offset: Offset,
+    /// An offset above the last record and not above the next batch.
+    pub next_offset: Offset,
+    /// The segment's file when the slice was made, for messages.
+    pub path: PathBuf,
+}
+
+impl<D: Disk> std::fmt::Debug for LogSlice<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogSlice")
+            .field("path", &self.path)
+            .field("position", &self.position)
+            .field("len", &self.len)
+            .field("base_offset", &self.base_offset)
+            .field("next_offset", &self.next_offset)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<D: Disk> LogSlice<D> {
+    /// The bytes, all in memory at once. Their headers are looked at, their CRCs are not.
+    ///
+    /// # Errors
+    /// [`LogError::Io`]; [`LogError::Damaged`] when they are not whole batches one behind the other.
+    pub fn read(&self) -> Result<Bytes, LogError> {
+        let mut bytes = vec![0; self.len];
+        let read = self.file.read_at(&mut bytes, self.position).context("read", &self.path)?;
+        if read < self.len {
+            return Err(self.damaged(0, format!("{} bytes should be there and {read} are", self.len)));
+        }
+        let mut at = 0;
+        while at < bytes.len() {
+            let header = BatchHeader::parse(&bytes[at..]).map_err(|error| self.damaged(at, error.to_string()))?;
+            if header.total_len() > bytes.len() - at {
+                return Err(self.damaged(at, "the batch reaches into the next one".to_owned()));
+            }
+            at += header.total_len();
+        }
+        Ok(bytes.into())
+    }
+
+    fn damaged(&self, at: usize, reason: String) -> LogError {
+        LogError::Damaged { path: self.path.clone(), position: self.position + at as u64, reason }
+    }
+}
+
+impl<D: Disk> Log<D> {
+    /// Where the batches lie that [`Log::read`] would give; `None` at the end. Costs a search in the offset index
+    /// and a few headers, whatever `max_bytes` is.
+    ///
+    /// # Errors
+    /// [`LogError::OffsetOutOfRange`], [`LogError::Damaged`], [`LogError::Io`].
+    pub fn slice(
+        &self,
+        from: Offset,
+        end_exclusive: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Option<LogSlice<D>>, LogError> {
+        if from < self.log_start || from > self.log_end() {
+            let (log_start, log_end) = (self.log_start, self.log_end());
+            return Err(LogError::OffsetOutOfRange { offset: from, log_start, log_end });
+        }
+        for segment in &self.segments[self.segment_index(from)..] {
+            let Some(found) = segment.find_offset(&self.disk, from.max(segment.base_offset))? else { continue };
+            let extent = segment.extent(&self.disk, &found, end_exclusive, max_bytes, at_least_one)?;
+            return extent
+                .map(|extent| {
+                    segment.note_shared(extent.position + extent.len);
+                    Ok(LogSlice {
+                        file: segment.file.try_clone().context("share", &segment.path)?,
+                        position: extent.position,
+                        len: extent.len as usize,
+                        base_offset: found.header.base_offset,
+                        next_offset: extent.next_offset,
+                        path: segment.path.clone(),
+                    })
+                })
+                .transpose();
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests;

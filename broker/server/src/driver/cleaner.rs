@@ -1,0 +1,307 @@
+//! The thread that compacts logs, and removes the files that compaction and retention have put aside.
+//!
+//! It asks the shards which logs may be compacted, lets `pelton_log::compaction::plan` choose one, reads and writes over
+//! handles of its own, and has the shard that owns the log put each new segment in its place. So no shard waits for it,
+//! and a log that was deleted, cut or opened anew meanwhile is simply not replaced.
+//!
+//! Bounds: one log at a time, one offset map of `log.cleaner.dedupe.buffer.size` at most, which is given back when the log
+//! is done; `log.cleaner.io.max.bytes.per.second` for reads and writes together. A log that cannot be compacted is left
+//! alone until it is opened anew.
+
+mod checkpoint;
+mod shard;
+mod throttle;
+
+pub(crate) use shard::CleanerLetter;
+
+use super::Letter;
+use checkpoint::Checkpoints;
+use pelton_core::model::TopicPartition;
+use pelton_log::LogError;
+use pelton_log::compaction::plan::{Cleanable, cleanable, dirtiest};
+use pelton_log::compaction::{Compaction, CompactionError, CompactionStats, Pace};
+use shard::{Candidate, Material};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use throttle::Throttle;
+use tokio::sync::oneshot;
+
+/// How long a shard may take to answer; it may be opening logs.
+const SHARD_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Settings of the thread, by Kafka's names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CleanerConfig {
+    /// `log.cleaner.enable`.
+    pub enable: bool,
+    /// `log.cleaner.dedupe.buffer.size`: bytes of the map of keys.
+    pub dedupe_buffer_bytes: usize,
+    /// `log.cleaner.io.max.bytes.per.second`: bytes read and written, together. `None`: no limit.
+    pub io_max_bytes_per_second: Option<u64>,
+    /// `log.cleaner.backoff.ms`: how long to wait when nothing is to be compacted.
+    pub backoff_ms: u64,
+}
+
+impl Default for CleanerConfig {
+    fn default() -> Self {
+        Self { enable: true, dedupe_buffer_bytes: 128 << 20, io_max_bytes_per_second: None, backoff_ms: 15_000 }
+    }
+}
+
+/// What the thread is told.
+enum Order {
+    /// Remove these files once the time has come.
+    Remove(Instant, Vec<PathBuf>),
+    /// End.
+    Stop,
+}
+
+/// The way to the thread.
+pub struct Cleaner {
+    orders: Sender<Order>,
+    stopping: Arc<std::sync::atomic::AtomicBool>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl Cleaner {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// What the operating system says when it gives no thread.
+    pub(super) fn start(config: CleanerConfig, shards: Vec<Sender<Letter>>) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (orders, waiting) = mpsc::channel();
+        let stopping = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (end, ended) = oneshot::channel();
+        let thread = CleanerThread {
+            config,
+            shards,
+            waiting,
+            stopping: stopping.clone(),
+            checkpoints: Checkpoints::default(),
+            uncleanable: BTreeSet::new(),
+            removals: Vec::new(),
+            _end: end,
+        };
+        let builder = std::thread::Builder::new().name("pelton-cleaner".to_owned());
+        let handle = builder.spawn(move || thread.run())?;
+        Ok((Self { orders, stopping, ended: Mutex::new(Some(ended)) }, handle))
+    }
+
+    /// Has files removed after `delay_ms` (`file.delete.delay.ms`). Those that are left when the broker stops are removed
+    /// when their log is opened.
+    pub(super) fn remove_later(&self, files: Vec<PathBuf>, delay_ms: i64) {
+        let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
+        // A delay past the end of time is as good as none: the files are removed by the next start.
+        if let Some(due) = Instant::now().checked_add(delay).filter(|_| !files.is_empty()) {
+            let _ = self.orders.send(Order::Remove(due, files));
+        }
+    }
+
+    /// Tells the thread to end, which it does within a batch or a tenth of a second. The receiver then closes.
+    pub(super) fn stop(&self) -> Option<oneshot::Receiver<()>> {
+        self.stopping.store(true, std::sync::atomic::Ordering::Release);
+        let _ = self.orders.send(Order::Stop);
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+struct CleanerThread {
+    config: CleanerConfig,
+    shards: Vec<Sender<Letter>>,
+    waiting: mpsc::Receiver<Order>,
+    stopping: Arc<std::sync::atomic::AtomicBool>,
+    checkpoints: Checkpoints,
+    /// Logs that failed, by partition and opening.
+    uncleanable: BTreeSet<(TopicPartition, u64)>,
+    removals: Vec<(Instant, Vec<PathBuf>)>,
+    /// Dropped when the thread ends.
+    _end: oneshot::Sender<()>,
+}
+
+/// The broker ends, or the shard that was asked has.
+struct Stopping;
+
+impl CleanerThread {
+    fn run(mut self) {
+        let backoff = Duration::from_millis(self.config.backoff_ms);
+        let mut next_round = Instant::now() + backoff;
+        loop {
+            let now = Instant::now();
+            self.remove_due(now);
+            if now >= next_round {
+                match self.round() {
+                    // There may be another log that is dirty.
+                    Ok(true) => continue,
+                    Ok(false) => next_round = Instant::now() + backoff,
+                    Err(Stopping) => return,
+                }
+            }
+            let removal = self.removals.iter().map(|(due, _)| *due).min();
+            let until = removal.map_or(next_round, |due| due.min(next_round));
+            match self.waiting.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Order::Remove(due, files)) => self.removals.push((due, files)),
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Compacts the log that needs it most. Says whether it did.
+    fn round(&mut self) -> Result<bool, Stopping> {
+        if !self.config.enable {
+            return Ok(false);
+        }
+        let candidates = self.candidates()?;
+        self.checkpoints.keep_only(&candidates);
+        self.uncleanable.retain(|(partition, generation)| {
+            candidates.iter().any(|log| log.partition == *partition && log.generation == *generation)
+        });
+        let now_ms = now_ms();
+        let mut logs: Vec<(&Candidate, Cleanable)> = Vec::new();
+        for log in &candidates {
+            if self.uncleanable.contains(&(log.partition.clone(), log.generation)) {
+                continue;
+            }
+            let checkpoint = self.checkpoints.of(log);
+            let part = cleanable(&log.sealed, log.log_start, log.stable_end, checkpoint, &log.config, now_ms);
+            logs.extend(part.map(|part| (log, part)));
+        }
+        let Some(chosen) = dirtiest(logs.iter().map(|(log, part)| (part, &log.config))) else { return Ok(false) };
+        let (log, part) = (logs[chosen].0.clone(), logs[chosen].1);
+        self.compact(&log, part, now_ms)
+    }
+
+    fn candidates(&self) -> Result<Vec<Candidate>, Stopping> {
+        let mut candidates = Vec::new();
+        for shard in 0..self.shards.len() {
+            candidates.extend(self.ask(shard, |answer| CleanerLetter::Candidates { answer })?);
+        }
+        Ok(candidates)
+    }
+
+    /// Asks a shard, and waits for its answer.
+    fn ask<T>(&self, shard: usize, letter: impl FnOnce(Sender<T>) -> CleanerLetter) -> Result<T, Stopping> {
+        ask(&self.shards, shard, letter)
+    }
+
+    /// Says whether the log is cleaner now.
+    fn compact(&mut self, log: &Candidate, part: Cleanable, now_ms: i64) -> Result<bool, Stopping> {
+        let shard = super::shard_of(&log.partition, self.shards.len());
+        let (partition, generation) = (log.partition.clone(), log.generation);
+        let material =
+            self.ask(shard, |answer| CleanerLetter::Material { partition, generation, end: part.end, answer })?;
+        // It was closed, or deleted: the next round sees the logs as they are then.
+        let Some(Material { source, producers }) = material else { return Ok(false) };
+        let mut compaction = Compaction::new(source, part, producers, now_ms);
+        let mut pace = Paced {
+            throttle: Throttle::new(self.config.io_max_bytes_per_second),
+            started: Instant::now(),
+            stopping: &self.stopping,
+        };
+        let shards = &self.shards;
+        let removals = &mut self.removals;
+        let delay = Duration::from_millis(u64::try_from(log.file_delete_delay_ms).unwrap_or(0));
+        let outcome = compaction.run(self.config.dedupe_buffer_bytes, &mut pace, &mut |cleaned| {
+            let (partition, cleaned) = (log.partition.clone(), Box::new(cleaned));
+            let replaced =
+                ask(shards, shard, |answer| CleanerLetter::Replace { partition, generation, cleaned, answer });
+            let Some(files) = replaced.map_err(|Stopping| CompactionError::Stopped)? else { return Ok(false) };
+            removals.extend(Instant::now().checked_add(delay).map(|due| (due, files)));
+            Ok(true)
+        });
+        let stats = compaction.stats();
+        match outcome {
+            Ok(end) => {
+                report(log, &part, &stats);
+                self.checkpoints.set(log, end);
+                return Ok(true);
+            }
+            Err(CompactionError::Stopped) => {
+                if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
+                    return Err(Stopping);
+                }
+                tracing::info!(partition = %log.partition, "a log changed while it was compacted; it is left for later");
+            }
+            Err(CompactionError::Log(error)) if error.is_out_of_space() => {
+                tracing::warn!(partition = %log.partition, %error, "there is no room to compact a log; it is tried again");
+            }
+            Err(CompactionError::Log(error)) => self.give_up(log, &error),
+        }
+        Ok(false)
+    }
+
+    fn give_up(&mut self, log: &Candidate, error: &LogError) {
+        tracing::error!(partition = %log.partition, %error, "a log cannot be compacted, and is left alone until the next start");
+        self.uncleanable.insert((log.partition.clone(), log.generation));
+    }
+
+    fn remove_due(&mut self, now: Instant) {
+        let (due, later) = std::mem::take(&mut self.removals).into_iter().partition(|(due, _)| *due <= now);
+        self.removals = later;
+        let due: Vec<(Instant, Vec<PathBuf>)> = due;
+        for path in due.into_iter().flat_map(|(_, files)| files) {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!(path = %path.display(), %error, "a file that is of no use could not be removed");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn ask<T>(
+    shards: &[Sender<Letter>],
+    shard: usize,
+    letter: impl FnOnce(Sender<T>) -> CleanerLetter,
+) -> Result<T, Stopping> {
+    let (answer, answered) = mpsc::channel();
+    shards[shard].send(Letter::Cleaner(letter(answer))).map_err(|_| Stopping)?;
+    answered.recv_timeout(SHARD_PATIENCE).map_err(|_| Stopping)
+}
+
+fn report(log: &Candidate, part: &Cleanable, stats: &CompactionStats) {
+    tracing::info!(
+        partition = %log.partition,
+        first_dirty = part.first_dirty,
+        segments = stats.segments_read,
+        became = stats.segments_written,
+        bytes_read = stats.bytes_read,
+        bytes_kept = stats.bytes_kept,
+        records_read = stats.records_read,
+        records_kept = stats.records_kept,
+        "a log was compacted"
+    );
+}
+
+/// Waits as the throttle says, and sees that the thread is to end.
+struct Paced<'a> {
+    throttle: Throttle,
+    started: Instant,
+    stopping: &'a std::sync::atomic::AtomicBool,
+}
+
+impl Pace for Paced<'_> {
+    fn go_on(&mut self, bytes: u64) -> bool {
+        self.throttle.take(bytes);
+        loop {
+            if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
+                return false;
+            }
+            let wait = self.throttle.wait(self.started.elapsed());
+            if wait.is_zero() {
+                return true;
+            }
+            std::thread::sleep(wait.min(Duration::from_millis(100)));
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
