@@ -124,16 +124,38 @@ go: bootstrap ## The Go client that the end-to-end tests use, where this machine
 
 # --- benchmarks -------------------------------------------------------------------------------------------
 ROUNDS ?= 5
-MB ?= 1000
+MB ?=
 BASELINE ?=
+# Below which directory the brokers write, and what else the benchmark is told.
+BENCH_DIR ?= /tmp
+BENCH_ARGS ?=
 
 .PHONY: bench-setup
 bench-setup: bootstrap ## Apache Kafka and Kafka Streams from Maven Central, for the benchmarks
 	@bench/kafka/setup.sh "$(CARGO_TARGET_DIR)/bench-kafka"
 
+# Beside Apache Kafka: produce 1 KiB and 100 B, consume, latency, durability, recovery.
+SIDE_BY_SIDE := bench-w1 bench-w2 bench-w3 bench-w4 bench-w5 bench-w10
+
+.PHONY: $(SIDE_BY_SIDE)
+bench-w1: ## What it costs to take records of 1 KiB, beside Apache Kafka (ROUNDS=N MB=N BENCH_DIR=DIR BENCH_ARGS=...)
+bench-w2: ## The same with records of 100 B
+bench-w3: ## What it costs to give records away, hot and cold (needs root for cold)
+bench-w4: ## Latency end to end, open loop
+bench-w5: ## The price of durability
+bench-w10: ## Starts, recovery and memory (BENCH_ARGS="--log-gb 1,5,20 --cold")
+$(SIDE_BY_SIDE): build bench-setup
+	@"$(PROFILE_DIR)/pelton-bench" $(@:bench-%=%) --pelton "$(PELTON_BIN)" --kafka "$(CARGO_TARGET_DIR)/bench-kafka" \
+	  --rounds $(ROUNDS) $(if $(MB),--mb $(MB)) --dir "$(BENCH_DIR)" --out bench/results/$(@:bench-%=%).json \
+	  --results bench/RESULTS.md $(BENCH_ARGS)
+
+.PHONY: bench-chart
+bench-chart: build ## bench/results.png, of what the last runs wrote
+	@"$(PROFILE_DIR)/pelton-bench" chart --from bench/results --png bench/results.png
+
 .PHONY: bench-w9
 bench-w9: build bench-setup ## What a stateless interceptor costs, beside Kafka Streams (ROUNDS=N MB=N BASELINE=BINARY)
-	@"$(PROFILE_DIR)/pelton-bench" w9 --pelton "$(PELTON_BIN)" --guests "$(PELTON_PLUGINS)" --rounds $(ROUNDS) --mb $(MB) \
+	@"$(PROFILE_DIR)/pelton-bench" w9 --pelton "$(PELTON_BIN)" --guests "$(PELTON_PLUGINS)" --rounds $(ROUNDS) --mb $(or $(MB),1000) \
 	  --kafka "$(CARGO_TARGET_DIR)/bench-kafka" --results bench/RESULTS.md $(if $(BASELINE),--baseline "$(BASELINE)")
 
 .PHONY: bench-neighbours

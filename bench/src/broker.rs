@@ -1,19 +1,22 @@
-//! One broker process for one run: started on free ports in a directory of its own, and ended by its id.
+//! One broker process: started on free ports in a directory of its own, and ended by its id.
 
 use crate::process::{self, Process};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Stdio};
 use tempfile::TempDir;
 
 /// A broker that is being measured.
 pub struct Broker {
     // Ended before its directory is taken away.
     process: Process,
+    stdout: BufReader<ChildStdout>,
     dir: TempDir,
+    binary: PathBuf,
+    args: Vec<String>,
     /// Where it listens for Kafka's protocol.
     pub bootstrap: String,
     admin: String,
@@ -23,31 +26,41 @@ impl Broker {
     /// Starts `binary` below `parent`; `args` go to `pelton serve`.
     pub fn start(binary: &Path, parent: &Path, args: &[&str]) -> Result<Self> {
         let dir = TempDir::with_prefix_in("pelton-bench-", parent)?;
-        let log = dir.path().join("broker.log");
-        let mut serve = process::command(binary);
-        serve
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir"])
-            .arg(dir.path().join("data"))
-            .args(args)
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(&log)?);
-        let mut process = Process::start(serve)?;
-        let stdout = process.child().stdout.take().context("its standard output")?;
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        let (process, stdout) = spawn(binary, &dir, "127.0.0.1:0", &args)?;
+        let (bootstrap, admin) = (String::new(), String::new());
+        let mut broker = Self { process, stdout, dir, binary: binary.to_owned(), args, bootstrap, admin };
+        broker.await_ready()?;
+        Ok(broker)
+    }
+
+    /// Starts it again where it was, after it was killed or stopped. Does not wait until it is ready.
+    pub fn revive(&mut self) -> Result<()> {
+        (self.process, self.stdout) = spawn(&self.binary, &self.dir, &self.bootstrap, &self.args)?;
+        Ok(())
+    }
+
+    /// Waits until it says that it is ready.
+    pub fn await_ready(&mut self) -> Result<()> {
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
+        self.stdout.read_line(&mut line)?;
         let ready = line
             .strip_prefix("pelton: ready on ")
-            .with_context(|| format!("{} did not start: {}", binary.display(), process::tail(&log)))?;
+            .with_context(|| format!("{} did not start: {}", self.binary.display(), self.log_tail()))?;
         let (bootstrap, rest) = ready.split_once(", admin ").context("no admin address")?;
-        let admin = rest.split(',').next().unwrap_or_default().to_owned();
-        Ok(Self { bootstrap: bootstrap.to_owned(), admin, process, dir })
+        self.bootstrap = bootstrap.to_owned();
+        self.admin = rest.split(',').next().unwrap_or_default().to_owned();
+        Ok(())
     }
 
     /// Its process.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Its process, to end it.
+    pub fn process_mut(&mut self) -> &mut Process {
+        &mut self.process
     }
 
     /// Uploads a module as `name@1`.
@@ -92,4 +105,20 @@ impl Broker {
     pub fn log_tail(&self) -> String {
         process::tail(&self.dir.path().join("broker.log"))
     }
+}
+
+fn spawn(binary: &Path, dir: &TempDir, listen: &str, args: &[String]) -> Result<(Process, BufReader<ChildStdout>)> {
+    let log = fs::File::options().create(true).append(true).open(dir.path().join("broker.log"))?;
+    let mut serve = process::command(binary);
+    serve
+        .args(["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--data-dir"])
+        .arg(dir.path().join("data"))
+        .args(args)
+        .env("RUST_LOG", "warn")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log);
+    let mut process = Process::start(serve)?;
+    let stdout = process.child().stdout.take().context("its standard output")?;
+    Ok((process, BufReader::new(stdout)))
 }

@@ -1,4 +1,4 @@
-//! Apache Kafka for one run: one broker in KRaft's combined mode, on free ports in a directory of its own.
+//! Apache Kafka: one broker in KRaft's combined mode, on free ports in a directory of its own.
 //!
 //! Its configuration is Kafka's default, except for what one node needs (replication factor 1 of the internal topics)
 //! and no wait before the first rebalance. So it does not fsync before it acknowledges.
@@ -33,11 +33,15 @@ pub const START: Duration = Duration::from_secs(120);
 /// Any identity does for a cluster that lives for a minute: sixteen bytes in base64.
 const CLUSTER_ID: &str = "cGVsdG9uLWJlbmNobWFyaw";
 
+/// Its configuration, in its directory.
+const PROPERTIES: &str = "server.properties";
+
 /// A broker of Apache Kafka that is being measured.
 pub struct Kafka {
     // Ended before its directory is taken away.
     process: Process,
     dir: TempDir,
+    home: Home,
     /// Where it listens for clients.
     pub bootstrap: String,
 }
@@ -86,22 +90,27 @@ impl Kafka {
     pub fn start(home: &Home, parent: &Path) -> Result<Self> {
         let dir = TempDir::with_prefix_in("pelton-bench-kafka-", parent)?;
         let [client, controller] = free_ports()?;
-        let properties = dir.path().join("server.properties");
+        let properties = dir.path().join(PROPERTIES);
         fs::write(&properties, configuration(client, controller, &dir.path().join("data")))?;
         let mut format = home.java();
         format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
         let formatted = format.output().context("cannot run java")?;
         ensure!(formatted.status.success(), "cannot format: {}", String::from_utf8_lossy(&formatted.stderr));
 
-        let log = fs::File::create(dir.path().join("broker.log"))?;
-        let mut serve = home.java();
-        serve.arg("kafka.Kafka").arg(&properties).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut kafka = Self { process: Process::start(serve)?, dir, bootstrap: format!("127.0.0.1:{client}") };
+        let bootstrap = format!("127.0.0.1:{client}");
+        let mut kafka = Self { process: spawn(home, &dir)?, dir, home: home.clone(), bootstrap };
         kafka.wait_until_it_answers()?;
         Ok(kafka)
     }
 
-    fn wait_until_it_answers(&mut self) -> Result<()> {
+    /// Starts it again where it was, after it was killed or stopped. Does not wait until it answers.
+    pub fn revive(&mut self) -> Result<()> {
+        self.process = spawn(&self.home, &self.dir)?;
+        Ok(())
+    }
+
+    /// Waits until it answers.
+    pub fn wait_until_it_answers(&mut self) -> Result<()> {
         let asking: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap)
             .set("reconnect.backoff.max.ms", "200")
@@ -128,10 +137,22 @@ impl Kafka {
         &self.process
     }
 
+    /// Its process, to end it.
+    pub fn process_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
     /// The end of its log.
     pub fn log_tail(&self) -> String {
         process::tail(&self.dir.path().join("broker.log"))
     }
+}
+
+fn spawn(home: &Home, dir: &TempDir) -> Result<Process> {
+    let log = fs::File::options().create(true).append(true).open(dir.path().join("broker.log"))?;
+    let mut serve = home.java();
+    serve.arg("kafka.Kafka").arg(dir.path().join(PROPERTIES)).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Process::start(serve)
 }
 
 /// Two ports of the loopback interface that nobody listens on.

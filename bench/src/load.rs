@@ -1,5 +1,6 @@
 //! The load: librdkafka's idempotent producer with acks=all, and a reader that counts and sums what is there.
 
+use crate::sender::{Batching, Sender};
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -7,14 +8,11 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::producer::BaseRecord;
+use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long the queue of the producer may stay full: longer than `message.timeout.ms`, after which records fail.
-const QUEUE_FULL_AT_MOST: Duration = Duration::from_secs(150);
 /// Partitions of every topic.
 pub const PARTITIONS: i32 = 12;
 
@@ -99,31 +97,9 @@ fn read_value(value: &[u8]) -> Option<(u64, bool)> {
     (redacted || rest.starts_with(CARD)).then_some((number, redacted))
 }
 
-#[derive(Default)]
-struct Delivered {
-    records: AtomicU64,
-    failed: AtomicU64,
-}
-
-struct Acknowledged(Arc<Delivered>);
-
-impl ClientContext for Acknowledged {}
-
-impl ProducerContext<NoCustomPartitioner> for Acknowledged {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &rdkafka::message::DeliveryResult<'_>, (): ()) {
-        match result {
-            Ok(_) => self.0.records.fetch_add(1, Ordering::Relaxed),
-            Err(_) => self.0.failed.fetch_add(1, Ordering::Relaxed),
-        };
-    }
-}
-
 /// A producer of numbered records.
 pub struct Load {
-    producer: ThreadedProducer<Acknowledged>,
-    delivered: Arc<Delivered>,
+    sender: Sender,
     shape: Shape,
     next: u64,
     tally: Tally,
@@ -131,12 +107,27 @@ pub struct Load {
 
 /// Makes a topic.
 pub fn create_topic(bootstrap: &str, topic: &str, partitions: i32) -> Result<()> {
+    create_topic_with(bootstrap, topic, partitions, &[])
+}
+
+/// Makes a topic with configs of its own.
+pub fn create_topic_with(bootstrap: &str, topic: &str, partitions: i32, configs: &[(&str, &str)]) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let new = configs.iter().fold(new, |new, (name, value)| new.set(name, value));
     let runtime = tokio_free(admin.create_topics([&new], &AdminOptions::new()));
     match runtime?.pop().context("no answer")? {
         Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
         Err((topic, code)) => bail!("cannot make {topic}: {code}"),
+    }
+}
+
+/// Takes a topic away.
+pub fn delete_topic(bootstrap: &str, topic: &str) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
+    match tokio_free(admin.delete_topics(&[topic], &AdminOptions::new()))?.pop().context("no answer")? {
+        Ok(_) => Ok(()),
+        Err((topic, code)) => bail!("cannot delete {topic}: {code}"),
     }
 }
 
@@ -162,20 +153,8 @@ fn tokio_free<T>(future: impl Future<Output = T>) -> T {
 impl Load {
     /// Connects.
     pub fn new(bootstrap: &str, shape: Shape) -> Result<Self> {
-        let delivered = Arc::new(Delivered::default());
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("linger.ms", "5")
-            .set("batch.size", shape.batch_bytes.to_string())
-            .set("batch.num.messages", "1000000")
-            .set("queue.buffering.max.messages", "1000000")
-            .set("queue.buffering.max.kbytes", "262144")
-            .set("compression.type", "none")
-            .set("message.timeout.ms", "120000")
-            .create_with_context(Acknowledged(delivered.clone()))?;
-        Ok(Self { producer, delivered, shape, next: 0, tally: Tally::default() })
+        let batching = Batching { linger_ms: 5, batch_bytes: shape.batch_bytes, codec: "none" };
+        Ok(Self { sender: Sender::new(bootstrap, batching)?, shape, next: 0, tally: Tally::default() })
     }
 
     /// Sends `bytes` of values to a topic and waits until all is acknowledged.
@@ -184,42 +163,12 @@ impl Load {
         for _ in 0..bytes / self.shape.value_bytes as u64 {
             write_value(&mut value, self.next, self.shape.value_bytes);
             let partition = (self.next % PARTITIONS as u64) as i32;
-            self.enqueue(BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(&value))?;
+            self.sender.enqueue(BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(&value))?;
             self.tally.add(self.next);
             self.next += 1;
         }
-        self.producer.flush(Duration::from_secs(300))?;
-        self.none_failed()?;
-        let delivered = self.delivered.records.load(Ordering::Relaxed);
+        let delivered = self.sender.finish()?;
         ensure!(delivered == self.tally.records, "{delivered} records of {} were delivered", self.tally.records);
-        Ok(())
-    }
-
-    /// Gives a record to the producer; waits while its queue is full.
-    fn enqueue(&self, mut record: BaseRecord<'_, (), [u8]>) -> Result<()> {
-        let mut full_since = None;
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    self.none_failed()?;
-                    let full = full_since.get_or_insert_with(Instant::now).elapsed();
-                    ensure!(
-                        full < QUEUE_FULL_AT_MOST,
-                        "the queue was full for {} s; does the broker run?",
-                        full.as_secs()
-                    );
-                    record = back;
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                Err((error, _)) => return Err(error.into()),
-            }
-        }
-    }
-
-    fn none_failed(&self) -> Result<()> {
-        let failed = self.delivered.failed.load(Ordering::Relaxed);
-        ensure!(failed == 0, "{failed} records were not delivered");
         Ok(())
     }
 

@@ -3,7 +3,20 @@
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a process may take to stop when it is asked to.
+const STOP: Duration = Duration::from_secs(120);
+
+/// Bytes between a process and storage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// Read because they were not in the page cache.
+    pub read: u64,
+    /// Made dirty in the page cache, or written past it.
+    pub written: u64,
+}
 
 /// A process that ends with the one that started it, and when it is dropped.
 pub struct Process {
@@ -37,8 +50,47 @@ impl Process {
 
     /// Largest resident set so far, in MiB.
     pub fn peak_rss_mib(&self) -> Result<f64> {
+        self.status_mib("VmHWM:")
+    }
+
+    /// Resident set now, in MiB.
+    pub fn rss_mib(&self) -> Result<f64> {
+        self.status_mib("VmRSS:")
+    }
+
+    /// Forgets the largest resident set so far, so that [`Self::peak_rss_mib`] is that of what comes.
+    pub fn forget_peak(&self) -> Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.child.id());
+        fs::write(&path, "5").with_context(|| format!("cannot write {path}"))
+    }
+
+    /// Bytes that it made the kernel read from and write to storage so far.
+    pub fn storage(&self) -> Result<Storage> {
+        storage(&fs::read_to_string(format!("/proc/{}/io", self.child.id()))?)
+    }
+
+    /// Ends it at once, as a crash would (SIGKILL).
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to stop (SIGTERM) and waits until it has.
+    pub fn stop(&mut self) -> Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let began = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            ensure!(began.elapsed() < STOP, "process {} did not stop within {} s", self.child.id(), STOP.as_secs());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    fn status_mib(&self, field: &str) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).with_context(|| field.to_owned())?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib / 1024.0)
     }
@@ -57,6 +109,24 @@ impl Drop for Process {
     }
 }
 
+/// Runs a command to its end, and gives what it says on its standard output. It is killed when it takes too long.
+pub fn run_to_end(mut command: Command, at_most: Duration) -> Result<String> {
+    // To a file, not a pipe: nobody has to read while it runs.
+    let said = tempfile::NamedTempFile::new()?;
+    command.stdin(Stdio::null()).stdout(said.reopen()?);
+    let mut process = Process::start(command)?;
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = process.child.try_wait()? {
+            break status;
+        }
+        ensure!(began.elapsed() < at_most, "it did not end within {} s", at_most.as_secs());
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    ensure!(status.success(), "it ended with {status}: {}", tail(said.path()));
+    Ok(fs::read_to_string(said.path())?)
+}
+
 /// The last lines of a log.
 pub fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
@@ -65,12 +135,28 @@ pub fn tail(log: &Path) -> String {
 }
 
 fn cpu_seconds(pid: &str) -> Result<f64> {
+    let [own, _] = cpu_times(pid)?;
+    Ok(own)
+}
+
+/// Seconds of CPU of a process, and of those of its children that have ended.
+fn cpu_times(pid: &str) -> Result<[f64; 2]> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(") ").context("/proc/PID/stat")?;
-    let ticks: Vec<u64> = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
-    ensure!(ticks.len() == 2, "/proc/PID/stat has no times");
+    let ticks: Vec<u64> = fields.split(' ').skip(11).take(4).filter_map(|field| field.parse().ok()).collect();
+    let [user, system, children_user, children_system] = ticks[..] else {
+        anyhow::bail!("/proc/PID/stat has only {} times", ticks.len());
+    };
     // USER_HZ is 100 on every Linux that Rust runs on.
-    Ok((ticks[0] + ticks[1]) as f64 / 100.0)
+    Ok([(user + system) as f64 / 100.0, (children_user + children_system) as f64 / 100.0])
+}
+
+fn storage(io: &str) -> Result<Storage> {
+    let field = |name: &str| -> Result<u64> {
+        let line = io.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name} in {io}"))?;
+        Ok(line.trim().parse()?)
+    };
+    Ok(Storage { read: field("read_bytes:")?, written: field("write_bytes:")? })
 }
 
 /// What the machine has done so far, in seconds of CPU.
@@ -92,10 +178,10 @@ pub struct Beside {
 }
 
 impl Machine {
-    /// Reads `/proc/stat`, and this program's own time.
+    /// Reads `/proc/stat`, and the time of this program and of the clients that it ran to their end.
     pub fn now() -> Result<Self> {
         let (busy, stolen, all) = machine(&fs::read_to_string("/proc/stat")?)?;
-        Ok(Self { busy, stolen, all, own: cpu_seconds("self")? })
+        Ok(Self { busy, stolen, all, own: cpu_times("self")?.iter().sum() })
     }
 
     /// What was done beside since then. `measured`: CPU seconds of the measured processes meanwhile.
@@ -141,6 +227,24 @@ mod tests {
         let stat = "cpu  100 20 30 400 50 6 4 70 9 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
         assert_eq!(machine(stat).unwrap(), (1.6, 0.7, 6.8));
         assert!(machine("cpu  1 2\n").is_err());
+    }
+
+    #[test]
+    fn bytes_of_storage_are_told_from_those_of_sockets() {
+        let io = "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 6\ncancelled_write_bytes: 7\n";
+        assert_eq!(storage(io).unwrap(), Storage { read: 5, written: 6 });
+        assert!(storage("rchar: 1\n").is_err());
+    }
+
+    #[test]
+    fn a_command_is_heard_and_bounded() {
+        let mut echo = command(Path::new("echo"));
+        echo.arg("heard");
+        assert_eq!(run_to_end(echo, Duration::from_secs(60)).unwrap(), "heard\n");
+        let mut sleep = command(Path::new("sleep"));
+        sleep.arg("60");
+        assert!(run_to_end(sleep, Duration::from_millis(20)).is_err());
+        assert!(run_to_end(command(Path::new("false")), Duration::from_secs(60)).is_err());
     }
 
     #[test]
