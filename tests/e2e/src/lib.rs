@@ -4,6 +4,8 @@
 //! can be killed and started again on the same ports. Every wait is bounded, and dropping it ends the
 //! process by its id. The tests stand in `tests/e2e/`; the Python clients in `clients/`.
 
+pub mod kafka;
+
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -76,6 +78,11 @@ impl Pelton {
         child.kill()?;
         child.wait()?;
         Ok(())
+    }
+
+    /// SIGTERM, as a service manager does it: logs are closed, and the directory is marked as left in order.
+    pub fn stop(&mut self) -> Result<()> {
+        kafka::terminate(&mut self.child.take().context("it is not running")?)
     }
 
     /// The data directory.
@@ -186,8 +193,7 @@ impl Pelton {
         Ok(said)
     }
 
-    /// Runs one of the producers that read `KEY TAB VALUE` lines and print `KEY TAB PARTITION TAB OFFSET` lines, or
-    /// `KEY TAB error TAB TEXT`. `None` where this machine lacks its language.
+    /// As [`produce_lines`], to this broker.
     pub fn produce_lines(
         &self,
         client: Client,
@@ -195,42 +201,52 @@ impl Pelton {
         mode: &[&str],
         lines: &str,
     ) -> Result<Option<Vec<Produced>>> {
-        let clients = PathBuf::from(
-            std::env::var("PELTON_CLIENTS").context("PELTON_CLIENTS is not set; run the tests by `make test`")?,
-        );
-        let sources = repository().join("tests/e2e/clients");
-        let mut command = match client {
-            Client::Java => {
-                let mut java = Command::new("java");
-                java.arg("-cp").arg(format!("{}/java/*", clients.display())).arg(sources.join("java/Produce.java"));
-                java
-            }
-            Client::Node => {
-                let mut node = Command::new("node");
-                node.arg(clients.join("node/produce.js"));
-                node
-            }
-            Client::Python => {
-                let mut python = Command::new(std::env::var("PELTON_PYTHON").context("PELTON_PYTHON is not set")?);
-                python.arg(sources.join("confluent_produce.py"));
-                python
-            }
-            Client::Go if clients.join("go-produce").exists() => Command::new(clients.join("go-produce")),
-            Client::Go => return Ok(None),
-        };
-        command.arg(&self.bootstrap).arg(topic).args(mode);
-        let output = run_with_input(&mut command, lines)?;
-        ensure!(
-            output.status.success(),
-            "{client:?} failed: {}{}\n{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-            self.log()
-        );
-        String::from_utf8(output.stdout)?.lines().map(Produced::parse).collect::<Result<Vec<_>>>().map(Some)
+        produce_lines(&self.bootstrap, client, topic, mode, lines).with_context(|| self.log())
     }
 }
 
+/// Runs one of the producers that read `KEY TAB VALUE` lines and print `KEY TAB PARTITION TAB OFFSET` lines, or
+/// `KEY TAB error TAB TEXT`. `None` where this machine lacks its language.
+pub fn produce_lines(
+    bootstrap: &str,
+    client: Client,
+    topic: &str,
+    mode: &[&str],
+    lines: &str,
+) -> Result<Option<Vec<Produced>>> {
+    let clients = PathBuf::from(
+        std::env::var("PELTON_CLIENTS").context("PELTON_CLIENTS is not set; run the tests by `make test`")?,
+    );
+    let sources = repository().join("tests/e2e/clients");
+    let mut command = match client {
+        Client::Java => {
+            let mut java = Command::new("java");
+            java.arg("-cp").arg(format!("{}/java/*", clients.display())).arg(sources.join("java/Produce.java"));
+            java
+        }
+        Client::Node => {
+            let mut node = Command::new("node");
+            node.arg(clients.join("node/produce.js"));
+            node
+        }
+        Client::Python => {
+            let mut python = Command::new(std::env::var("PELTON_PYTHON").context("PELTON_PYTHON is not set")?);
+            python.arg(sources.join("confluent_produce.py"));
+            python
+        }
+        Client::Go if clients.join("go-produce").exists() => Command::new(clients.join("go-produce")),
+        Client::Go => return Ok(None),
+    };
+    command.arg(bootstrap).arg(topic).args(mode);
+    let output = run_with_input(&mut command, lines)?;
+    ensure!(
+        output.status.success(),
+        "{client:?} failed: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)?.lines().map(Produced::parse).collect::<Result<Vec<_>>>().map(Some)
+}
 /// The producers of `clients/` that speak lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {

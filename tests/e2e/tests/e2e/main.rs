@@ -7,6 +7,7 @@ mod demo;
 mod documents;
 mod hostile;
 mod interceptors;
+mod kafka_files;
 mod page_views;
 mod partitioners;
 mod switching;
