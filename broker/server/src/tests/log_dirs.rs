@@ -180,7 +180,6 @@ async fn partitions_are_spread_over_the_directories_and_found_again_in_any_order
         let records = client.fetch("t", partition, 0, 0).await.records;
         assert_eq!(values(&records), [format!("value-{partition}")]);
     }
-    // A new partition goes where the fewest are: one more in each directory.
     client.create("u", 3).await;
     for partition in 0..3 {
         assert_eq!(client.fetch("u", partition, 0, 0).await.error_code, 0);
@@ -245,7 +244,6 @@ async fn a_directory_that_fails_takes_its_partitions_with_it_and_no_others() {
     assert!(dirs.paths[0].join(".kafka_cleanshutdown").exists());
     assert!(!aside.join(".kafka_cleanshutdown").exists());
 
-    // It is still out of reach: the partition is not begun anew elsewhere.
     let without = dirs.start().await;
     let mut client = Client::connect(&without).await;
     assert_eq!(client.fetch("t", lost, 0, 0).await.error_code, STORAGE_ERROR);
@@ -283,7 +281,6 @@ async fn a_write_that_fails_takes_the_whole_directory_offline() {
         }
     }
     assert_eq!(error_code, STORAGE_ERROR);
-    // The other partition of the directory hears of it without being written to.
     let deadline = Instant::now() + Duration::from_secs(30);
     while client.fetch("t", lost[1], 0, 0).await.error_code != STORAGE_ERROR {
         assert!(Instant::now() < deadline, "the directory does not go offline");
@@ -307,8 +304,13 @@ async fn a_coordinator_in_a_directory_that_fails_is_not_available() {
     let broker = dirs.start().await;
     let mut client = Client::connect(&broker).await;
     find_coordinator(&mut client, 0, "g").await;
+    // Its partitions are begun one after the other, some when the first has answered: 30 s at most.
+    for _ in 0..6_000 {
+        if (0..2).map(|dir| dirs.names(dir, "__consumer_offsets-").len()).sum::<usize>() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
     let offline: Vec<String> = dirs.names(1, "__consumer_offsets-");
-    assert!(!offline.is_empty());
     dirs.break_directory(1);
     describe(&mut client).await;
     let mut seen = std::collections::BTreeSet::new();
@@ -458,7 +460,6 @@ async fn a_move_that_the_end_of_the_broker_interrupted_goes_on() {
         let from = filled(&dirs).await;
         let to = 1 - from;
         let (log, copy) = (dirs.paths[from].join("t-0"), dirs.paths[to].join(COPY));
-        // The copy has the first of several segments.
         copy_files(&log, &copy, |name| name.starts_with("00000000000000000000.log") || name == "partition.metadata");
         if torn {
             let segment = copy.join("00000000000000000000.log");
@@ -546,7 +547,6 @@ async fn what_cannot_be_moved_is_refused_and_a_move_can_be_given_up() {
     assert_eq!(alter(&mut client, &dirs.paths[here], "t", 0).await, 0);
     moved(&mut client, here).await;
     assert_eq!(read_all(&mut client, 0).await, ["x"]);
-    // A topic that is deleted in the middle of a move leaves nothing.
     assert_eq!(alter(&mut client, &dirs.paths[1 - here], "t", 0).await, 0);
     let delete = DeleteTopicsRequest::default().with_topic_names(vec![topic_name("t")]).with_timeout_ms(5_000);
     assert_eq!(client.call(5, &delete).await.responses[0].error_code, 0);
