@@ -159,6 +159,11 @@ impl<D: Disk> Segment<D> {
             || index_full
     }
 
+    /// Bytes that the segment may still get.
+    pub(crate) fn left(&self, config: &LogConfig) -> u64 {
+        u64::from(config.segment_bytes).saturating_sub(self.len)
+    }
+
     /// Writes a batch at the end: `header`, and what follows the header in `batch`, which is as long as `header` says.
     /// When this fails the segment is as it was, but its file may be longer.
     pub(crate) fn append(

@@ -39,6 +39,8 @@ pub struct Log<D: Disk> {
     /// Whether the names in the directory, and its own, are known to survive a power cut. A process that was
     /// killed may have left changes of names that are only in memory.
     names_synced: bool,
+    /// Whether [`Log::take_flush_is_due`] has something to say.
+    flush_is_due: bool,
     snapshots: Snapshots,
     fenced: bool,
 }
@@ -107,20 +109,30 @@ impl<D: Disk> Log<D> {
             return Err(BatchError::InvalidField { field: "baseOffset", value: header.base_offset }.into());
         }
         let segment = self.segments.last_mut().expect("a log has an active segment");
+        let left_before = segment.left(&self.config);
         if let Err(error) = segment.append(&self.disk, batch, header, &self.config) {
             // The end of the file must be zeros or nothing, or a later crash could take old bytes for new.
             self.fenced = segment.drop_unwritten().is_err();
             return Err(error);
         }
+        let left = segment.left(&self.config);
+        self.flush_is_due |=
+            left < u64::from(self.config.segment_bytes) / 4 && left.checked_ilog2() != left_before.checked_ilog2();
         if checkpoint::assign_epoch(&mut self.epochs, header.partition_leader_epoch, header.base_offset) {
             self.save_epochs();
         }
         Ok(())
     }
 
+    /// Whether a flush should begin now that nobody asked for, so that [`Log::roll`] has little left to wait for: when
+    /// a quarter of the segment is left, an eighth, and so on. Says so once for each.
+    pub fn take_flush_is_due(&mut self) -> bool {
+        std::mem::take(&mut self.flush_is_due) && self.unsynced()
+    }
+
     /// Closes the active segment and begins the next one at the log's end. The closed one is synced here:
-    /// a new segment never gets its first byte before everything below it is safe. A caller that does not
-    /// sync each append should flush now and then, so that little is left to wait for.
+    /// a new segment never gets its first byte before everything below it is safe. A caller that does not sync each
+    /// append should flush when [`Log::take_flush_is_due`] says so.
     ///
     /// # Errors
     /// [`LogError::Io`]; the log is fenced when a sync failed.

@@ -108,6 +108,7 @@ impl<D: Disk> Log<D> {
             epochs,
             flushed_through: log_end,
             names_synced,
+            flush_is_due: false,
             snapshots: Snapshots::found(snapshots),
             fenced: false,
         };

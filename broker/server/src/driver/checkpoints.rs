@@ -9,6 +9,7 @@
 //! start. Bound: one round is under way at a time, with one entry for each log.
 
 use super::Letter;
+use super::ShardMailbox;
 use super::directories::LogDirectories;
 use super::directories::placement::DirectoryIndex;
 use super::shard_thread::{OpenLog, ShardThread};
@@ -134,7 +135,7 @@ fn key_of(partition: &TopicPartition) -> (String, i32) {
 /// Starts the thread that checkpoints. It ends when the last shard has.
 pub(super) fn start(
     checkpoints: Arc<Checkpoints>,
-    shards: Vec<Sender<Letter>>,
+    shards: Vec<ShardMailbox>,
 ) -> std::io::Result<(Sender<Round>, JoinHandle<()>)> {
     let (work, waiting) = mpsc::channel();
     let builder = std::thread::Builder::new().name("pelton-checkpoint".to_owned());
@@ -145,7 +146,7 @@ pub(super) fn start(
 /// What one shard has for a round.
 pub(super) struct Round(pub Vec<Checkpointing>);
 
-fn run(checkpoints: &Checkpoints, shards: &[Sender<Letter>], waiting: &Receiver<Round>) {
+fn run(checkpoints: &Checkpoints, shards: &[ShardMailbox], waiting: &Receiver<Round>) {
     loop {
         match waiting.recv_timeout(INTERVAL) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -162,7 +163,7 @@ fn run(checkpoints: &Checkpoints, shards: &[Sender<Letter>], waiting: &Receiver<
     }
 }
 
-fn sync(shards: &[Sender<Letter>], log: &Checkpointing) {
+fn sync(shards: &[ShardMailbox], log: &Checkpointing) {
     let Checkpointing { shard, partition, generation, handle } = log;
     match handle.sync() {
         Ok(snapshot) => {

@@ -14,7 +14,7 @@ mod throttle;
 
 pub(crate) use shard::CleanerLetter;
 
-use super::Letter;
+use super::{Letter, ShardMailbox};
 use checkpoint::Checkpoints;
 use pelton_core::model::TopicPartition;
 use pelton_log::LogError;
@@ -72,7 +72,7 @@ impl Cleaner {
     ///
     /// # Errors
     /// What the operating system says when it gives no thread.
-    pub(super) fn start(config: CleanerConfig, shards: Vec<Sender<Letter>>) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub(super) fn start(config: CleanerConfig, shards: Vec<ShardMailbox>) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (orders, waiting) = mpsc::channel();
         let stopping = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let (end, ended) = oneshot::channel();
@@ -111,7 +111,7 @@ impl Cleaner {
 
 struct CleanerThread {
     config: CleanerConfig,
-    shards: Vec<Sender<Letter>>,
+    shards: Vec<ShardMailbox>,
     waiting: mpsc::Receiver<Order>,
     stopping: Arc<std::sync::atomic::AtomicBool>,
     checkpoints: Checkpoints,
@@ -255,7 +255,7 @@ impl CleanerThread {
 }
 
 fn ask<T>(
-    shards: &[Sender<Letter>],
+    shards: &[ShardMailbox],
     shard: usize,
     letter: impl FnOnce(Sender<T>) -> CleanerLetter,
 ) -> Result<T, Stopping> {

@@ -139,6 +139,10 @@ impl ShardThread {
         if self.full.remove(&partition) {
             tracing::info!(%partition, "there is room for records again");
         }
+        if open.log.take_flush_is_due() {
+            open.wanted = open.wanted.max(Some(open.log.log_end()));
+            self.to_sync.insert(partition.clone());
+        }
         if open.log.wants_snapshot() && outcomes.rolled.last() != Some(&partition) {
             outcomes.rolled.push(partition);
         }

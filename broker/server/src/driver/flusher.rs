@@ -9,12 +9,11 @@
 //! one slow file holds the others up no longer; and one directory has no more than [`SHARE`] of the threads, so that a
 //! slow disk leaves some to the others. A sync that fails is reported and never tried again.
 
-use super::Letter;
+use super::{Letter, ShardMailbox};
 use pelton_core::model::TopicPartition;
 use pelton_log::{FlushHandle, OsDisk};
 use rounds::{Next, Rounds};
 use std::path::PathBuf;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -54,7 +53,7 @@ struct State {
 
 impl Flusher {
     /// Starts the threads.
-    pub fn start(threads: usize, shards: Vec<Sender<Letter>>) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
+    pub fn start(threads: usize, shards: Vec<ShardMailbox>) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let at_once = (threads * SHARE / 4).max(1);
         let rounds = Rounds::new(at_once, PATIENCE);
         let work = Arc::new(Work { state: Mutex::new(State { rounds, senders: 1 }), changed: Condvar::new() });
@@ -96,7 +95,7 @@ impl Work {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, shards: &[Sender<Letter>]) {
+    fn run(&self, shards: &[ShardMailbox]) {
         let mut state = self.lock();
         loop {
             match state.rounds.next(Instant::now()) {
@@ -106,7 +105,7 @@ impl Work {
                     drop(state);
                     let Sync { shard, partition, generation, handle } = sync;
                     let result = handle.sync().map_err(|error| error.to_string());
-                    let _ = shards[shard].send(Letter::Synced { partition, generation, result });
+                    let _ = shards[shard].send_here(Letter::Synced { partition, generation, result });
                     state = self.lock();
                     state.rounds.done(&directory);
                 }

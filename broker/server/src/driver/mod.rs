@@ -1,9 +1,9 @@
 //! The shells: what performs the effects of the core's machines and tells them what came of it.
 //!
-//! Each shard is a thread of its own, which owns the machines whose logs hash to it, the logs themselves and
-//! the timers. It drains its mailbox, steps, performs the effects in their order, and then hands what is to be
-//! made durable to the flusher, so that everything that came in meanwhile shares one sync. Nothing here
-//! branches on what an effect means.
+//! Each shard owns the machines whose logs hash to it, the logs themselves and the timers, and has one owner at a
+//! time: its own thread, or for a moment whoever brings it a letter ([`mailbox`]). The owner takes letters, steps, performs
+//! the effects in their order, and then hands what is to be made durable to the flusher, so that everything that came
+//! in meanwhile shares one sync. Nothing here branches on what an effect means.
 //!
 //! Bounds: mailboxes have no limit of their own. What clients put into them is bounded by the memory that
 //! requests are admitted to and by the requests in flight of each connection; what shards send each other is a
@@ -14,6 +14,7 @@ pub mod cleaner;
 pub mod directories;
 mod effects;
 mod flusher;
+mod mailbox;
 mod opening;
 mod pending;
 mod shard_thread;
@@ -30,6 +31,7 @@ use crate::driver::cleaner::{Cleaner, CleanerConfig, CleanerLetter};
 use crate::driver::directories::LogDirectories;
 use crate::driver::directories::worker::{DirectoryLetter, Worker};
 use crate::driver::flusher::Flusher;
+use crate::driver::mailbox::Mailbox;
 use crate::driver::shard_thread::ShardThread;
 use pelton_core::cluster::ClusterImage;
 use pelton_core::config::CoreConfig;
@@ -38,13 +40,15 @@ use pelton_core::model::{METADATA_TOPIC, Offset, PartId, Token, TopicId, TopicPa
 use pelton_log::LogConfig;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{oneshot, watch};
 
 /// Topic id of the log of the cluster image, which is Kafka's.
 const METADATA_TOPIC_ID: TopicId = TopicId(1);
+
+/// The way to a shard.
+pub(crate) type ShardMailbox = Mailbox<ShardThread>;
 
 /// What is put into the mailbox of a shard.
 pub(crate) enum Letter {
@@ -92,7 +96,7 @@ pub(crate) struct Shared {
 /// The way to the parts.
 pub struct Driver {
     core: Arc<CoreConfig>,
-    mailboxes: Vec<mpsc::Sender<Letter>>,
+    mailboxes: Vec<ShardMailbox>,
     worker: Worker,
     cleaner: Cleaner,
     checkpoints: Arc<Checkpoints>,
@@ -106,7 +110,7 @@ impl Driver {
     /// # Errors
     /// What the operating system says when it gives no thread.
     pub(crate) fn start(shards: usize, shared: Shared) -> std::io::Result<Arc<Self>> {
-        let (mailboxes, receivers): (Vec<_>, Vec<_>) = (0..shards.max(1)).map(|_| mpsc::channel()).unzip();
+        let mailboxes: Vec<ShardMailbox> = (0..shards.max(1)).map(|_| Mailbox::new()).collect();
         let (worker, worker_thread) = Worker::start(shared.directories.clone(), mailboxes.clone())?;
         let (cleaner, cleaner_thread) = Cleaner::start(shared.cleaner.clone(), mailboxes.clone())?;
         let core = shared.core.clone();
@@ -124,11 +128,10 @@ impl Driver {
         let shared = Arc::new(shared);
         let (flusher, mut threads) = Flusher::start(4 * shards.clamp(1, 4), driver.mailboxes.clone())?;
         threads.extend([worker_thread, cleaner_thread, checkpoint_thread]);
-        for (index, mailbox) in receivers.into_iter().enumerate() {
-            let thread =
-                ShardThread::new(index, driver.clone(), shared.clone(), flusher.clone(), checkpointer.clone(), mailbox);
+        for (index, mailbox) in driver.mailboxes.iter().cloned().enumerate() {
+            let shard = ShardThread::new(index, driver.clone(), shared.clone(), flusher.clone(), checkpointer.clone());
             let builder = std::thread::Builder::new().name(format!("pelton-shard-{index}"));
-            threads.push(builder.spawn(move || thread.run())?);
+            threads.push(builder.spawn(move || mailbox.run(shard))?);
         }
         *driver.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
         shared.opening.begin();
@@ -148,7 +151,7 @@ impl Driver {
         let token = Token(self.tokens.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
         let pending = Pending::new(self.clone(), to.clone(), token, answered, &request);
-        self.post(&to.clone(), Letter::Ask { to, request, token, answer: Some(answer) });
+        let _ = self.mailbox(&to).send_here(Letter::Ask { to, request, token, answer: Some(answer) });
         pending
     }
 
@@ -165,8 +168,11 @@ impl Driver {
     /// Puts a letter into the mailbox of the shard that owns the part. A shard that has ended drops it, and with
     /// it the way of the answer, which is how the asker learns that the broker stops.
     pub(crate) fn post(&self, part: &PartId, letter: Letter) {
-        let shard = shard_of(&part.log(), self.mailboxes.len());
-        let _ = self.mailboxes[shard].send(letter);
+        let _ = self.mailbox(part).send(letter);
+    }
+
+    fn mailbox(&self, part: &PartId) -> &ShardMailbox {
+        &self.mailboxes[shard_of(&part.log(), self.mailboxes.len())]
     }
 
     /// What looks after the log directories.

@@ -1,25 +1,24 @@
-//! One shard: a thread, its mailbox, its machines, its logs and its timers.
+//! One shard: its machines, its logs and its timers, and what it does with a letter.
 
 use super::directories::placement::DirectoryIndex;
 use super::effects::Outcomes;
 use super::flusher::{Flusher, Sync};
+use super::mailbox::Addressee;
 use super::timers::Timers;
 use super::{Driver, Letter, Shared, checkpoints, opening};
-use pelton_core::event::{Envelope, Event, PartitionReply, Reply, ReplyTo};
+use pelton_core::event::{Envelope, Event, PartitionReply, PartitionRequest, Reply, ReplyTo, Request};
 use pelton_core::model::{Offset, PartId, Timestamp, Token, TopicId, TopicPartition};
 use pelton_core::shard::Shard;
 use pelton_log::{Expired, Log, OsDisk};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
-/// Letters that are taken before what they wrote is handed to the flusher.
-const LETTERS_AT_ONCE: usize = 256;
-/// How long the thread sleeps at most when no timer is set.
-const IDLE: Duration = Duration::from_secs(60);
+/// Stands for a time that the clock cannot tell.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The time of day at the start, and how much has passed since: a clock that nobody sets back.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +37,12 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         let passed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
         Timestamp(self.epoch_ms.saturating_add(passed))
+    }
+
+    /// When it will be that time.
+    fn instant(&self, at: Timestamp) -> Instant {
+        let from_start = Duration::from_millis(at.0.saturating_sub(self.epoch_ms).max(0) as u64);
+        self.started.checked_add(from_start).unwrap_or(self.started + FAR)
     }
 }
 
@@ -58,48 +63,31 @@ pub(super) struct OpenLog {
 }
 
 /// What one shard thread owns.
-pub(super) struct ShardThread {
-    pub index: usize,
-    pub driver: Arc<Driver>,
-    pub shared: Arc<Shared>,
-    pub shard: Shard,
-    pub logs: BTreeMap<TopicPartition, OpenLog>,
-    pub waiting: HashMap<Token, oneshot::Sender<Reply>>,
-    pub timers: Timers,
-    pub clock: Clock,
-    pub generations: u64,
+pub(crate) struct ShardThread {
+    pub(super) index: usize,
+    pub(super) driver: Arc<Driver>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) shard: Shard,
+    pub(super) logs: BTreeMap<TopicPartition, OpenLog>,
+    pub(super) waiting: HashMap<Token, oneshot::Sender<Reply>>,
+    pub(super) timers: Timers,
+    pub(super) clock: Clock,
+    pub(super) generations: u64,
     /// Logs whose syncs are to be handed over when the mailbox has been drained.
-    pub to_sync: BTreeSet<TopicPartition>,
+    pub(super) to_sync: BTreeSet<TopicPartition>,
     /// Logs whose last write found no room.
-    pub full: BTreeSet<TopicPartition>,
+    pub(super) full: BTreeSet<TopicPartition>,
     flusher: Flusher,
-    pub checkpointer: mpsc::Sender<checkpoints::Round>,
-    mailbox: Receiver<Letter>,
-}
-
-/// Ends the process when a machine has found its own state impossible: going on would show clients what must
-/// not be seen, and the log is what a restart goes by.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!(
-                "a shard found its state impossible; the broker ends, and its logs tell a restart the truth"
-            );
-            std::process::abort();
-        }
-    }
+    pub(super) checkpointer: mpsc::Sender<checkpoints::Round>,
 }
 
 impl ShardThread {
-    pub fn new(
+    pub(super) fn new(
         index: usize,
         driver: Arc<Driver>,
         shared: Arc<Shared>,
         flusher: Flusher,
         checkpointer: mpsc::Sender<checkpoints::Round>,
-        mailbox: Receiver<Letter>,
     ) -> Self {
         Self {
             index,
@@ -115,73 +103,7 @@ impl ShardThread {
             full: BTreeSet::new(),
             flusher,
             checkpointer,
-            mailbox,
         }
-    }
-
-    /// Runs until it is stopped.
-    pub fn run(mut self) {
-        let _guard = AbortOnPanic;
-        loop {
-            let wait = match self.timers.next() {
-                Some(at) => Duration::from_millis(at.0.saturating_sub(self.clock.now().0).max(0) as u64).min(IDLE),
-                None => IDLE,
-            };
-            let mut letter = match self.mailbox.recv_timeout(wait) {
-                Ok(letter) => Some(letter),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let mut taken = 0;
-            while let Some(next) = letter {
-                if self.take(next).is_break() {
-                    return;
-                }
-                taken += 1;
-                letter = if taken < LETTERS_AT_ONCE { self.mailbox.try_recv().ok() } else { None };
-            }
-            self.tick();
-            self.submit_syncs();
-        }
-    }
-
-    /// Takes one letter; breaks when it was the last.
-    fn take(&mut self, letter: Letter) -> ControlFlow<()> {
-        match letter {
-            Letter::Ask { to, request, token, answer } => {
-                if let Some(answer) = answer {
-                    self.waiting.insert(token, answer);
-                }
-                self.step(Envelope { to, event: Event::Ask { reply_to: ReplyTo::Shell(token), request } });
-            }
-            Letter::Cancel { part, token } => {
-                if self.waiting.remove(&token).is_some() {
-                    self.step(Envelope { to: part, event: Event::Cancelled(token) });
-                }
-            }
-            Letter::Deliver(envelope) => self.step(envelope),
-            Letter::Open { partition, topic_id, configs } => {
-                let result = self.open(partition.clone(), topic_id, &configs);
-                opening::report(&self.shared.opening, &partition, result);
-            }
-            Letter::Configure { partition, topic_id, configs } => self.configure(&partition, topic_id, &configs),
-            Letter::Delete { partition, topic_id } => self.delete(&partition, topic_id),
-            Letter::Synced { partition, generation, result } => self.synced(partition, generation, result),
-            Letter::Directories(letter) => self.directories_letter(letter),
-            Letter::Cleaner(letter) => self.answer_cleaner(letter),
-            Letter::Checkpoint => self.checkpoint(),
-            Letter::Checkpointed { partition, generation, snapshot } => {
-                self.checkpointed(&partition, generation, snapshot);
-            }
-            Letter::Retain => self.retain(),
-            Letter::Stop { done } => {
-                self.close_logs();
-                let _ = done.send(true);
-                return ControlFlow::Break(());
-            }
-            Letter::Abandon => return ControlFlow::Break(()),
-        }
-        ControlFlow::Continue(())
     }
 
     /// Steps the shard and performs what it asks for.
@@ -189,31 +111,6 @@ impl ShardThread {
         let mut effects = Vec::new();
         self.shard.step(self.clock.now(), envelope, &mut effects);
         self.perform(effects);
-    }
-
-    fn tick(&mut self) {
-        let now = self.clock.now();
-        while let Some(part) = self.timers.take_due(now) {
-            self.step(Envelope { to: part, event: Event::Tick });
-        }
-    }
-
-    fn submit_syncs(&mut self) {
-        for partition in std::mem::take(&mut self.to_sync) {
-            let Some(open) = self.logs.get_mut(&partition) else { continue };
-            if open.syncing || open.wanted.is_none() {
-                continue;
-            }
-            match open.log.flush_handle() {
-                Ok(handle) => {
-                    open.syncing = true;
-                    open.wanted = None;
-                    let generation = open.generation;
-                    self.flusher.submit(Sync { shard: self.index, partition, generation, handle });
-                }
-                Err(error) => self.storage_failed(partition, error.to_string()),
-            }
-        }
     }
 
     fn synced(&mut self, partition: TopicPartition, generation: u64, result: Result<Offset, String>) {
@@ -306,5 +203,87 @@ impl ShardThread {
             let reply = PartitionReply::RecordsDeleted { low_watermark: log_start };
             self.answer(token, Reply::Partition(Ok(reply)));
         }
+    }
+}
+
+impl Addressee for ShardThread {
+    type Letter = Letter;
+
+    fn is_brief(letter: &Letter) -> bool {
+        use PartitionRequest as Partition;
+        match letter {
+            Letter::Ask { request: Request::Partition(request), .. } => {
+                !matches!(request, Partition::Locate { .. } | Partition::DeleteRecords { .. })
+            }
+            Letter::Ask { .. } | Letter::Cancel { .. } | Letter::Deliver(_) | Letter::Synced { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn take(&mut self, letter: Letter) -> ControlFlow<()> {
+        match letter {
+            Letter::Ask { to, request, token, answer } => {
+                if let Some(answer) = answer {
+                    self.waiting.insert(token, answer);
+                }
+                self.step(Envelope { to, event: Event::Ask { reply_to: ReplyTo::Shell(token), request } });
+            }
+            Letter::Cancel { part, token } => {
+                if self.waiting.remove(&token).is_some() {
+                    self.step(Envelope { to: part, event: Event::Cancelled(token) });
+                }
+            }
+            Letter::Deliver(envelope) => self.step(envelope),
+            Letter::Open { partition, topic_id, configs } => {
+                let result = self.open(partition.clone(), topic_id, &configs);
+                opening::report(&self.shared.opening, &partition, result);
+            }
+            Letter::Configure { partition, topic_id, configs } => self.configure(&partition, topic_id, &configs),
+            Letter::Delete { partition, topic_id } => self.delete(&partition, topic_id),
+            Letter::Synced { partition, generation, result } => self.synced(partition, generation, result),
+            Letter::Directories(letter) => self.directories_letter(letter),
+            Letter::Cleaner(letter) => self.answer_cleaner(letter),
+            Letter::Checkpoint => self.checkpoint(),
+            Letter::Checkpointed { partition, generation, snapshot } => {
+                self.checkpointed(&partition, generation, snapshot);
+            }
+            Letter::Retain => self.retain(),
+            Letter::Stop { done } => {
+                self.close_logs();
+                let _ = done.send(true);
+                return ControlFlow::Break(());
+            }
+            Letter::Abandon => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        while let Some(part) = self.timers.take_due(now) {
+            self.step(Envelope { to: part, event: Event::Tick });
+        }
+    }
+
+    fn settle(&mut self) {
+        for partition in std::mem::take(&mut self.to_sync) {
+            let Some(open) = self.logs.get_mut(&partition) else { continue };
+            if open.syncing || open.wanted.is_none() {
+                continue;
+            }
+            match open.log.flush_handle() {
+                Ok(handle) => {
+                    open.syncing = true;
+                    open.wanted = None;
+                    let generation = open.generation;
+                    self.flusher.submit(Sync { shard: self.index, partition, generation, handle });
+                }
+                Err(error) => self.storage_failed(partition, error.to_string()),
+            }
+        }
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        self.timers.next().map(|at| self.clock.instant(at))
     }
 }

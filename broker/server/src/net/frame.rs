@@ -8,8 +8,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 const LENGTH: usize = 4;
 /// Bytes that tell the API key, after the length.
 const KEY: usize = 2;
-/// Bytes that are read at once; the buffer for a large frame grows as its bytes come, never ahead of them by more.
+/// Bytes that are read at once; the buffer for a large frame grows as its bytes come, never ahead of them by more, or by
+/// more than the frame before has brought.
 const CHUNK: usize = 64 * 1024;
+/// What a frame before may let the buffer grow ahead by at most.
+const AHEAD: usize = 1024 * 1024;
 /// Bytes that an idle connection keeps ready for its next request.
 const FRONT: usize = 8 * 1024;
 
@@ -44,12 +47,14 @@ pub struct FrameReader<R> {
     stream: R,
     buffer: BytesMut,
     max_bytes: usize,
+    /// Length of the frame before. Those of a producer are alike, and growing step by step copies what has come.
+    before: usize,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads frames of at most `max_bytes`.
     pub fn new(stream: R, max_bytes: usize) -> Self {
-        Self { stream, buffer: BytesMut::new(), max_bytes }
+        Self { stream, buffer: BytesMut::new(), max_bytes, before: 0 }
     }
 
     /// Waits for the front of the next frame. May be dropped and called again.
@@ -73,8 +78,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         while self.buffer.len() < LENGTH + front.length {
             let missing = LENGTH + front.length - self.buffer.len();
             // A frame that is coming in at full speed may take as much again as has come.
-            self.fill(missing.min(CHUNK.max(self.buffer.len()))).await?;
+            self.fill(missing.min(CHUNK.max(self.buffer.len()).max(self.before))).await?;
         }
+        self.before = front.length.min(AHEAD);
         self.buffer.advance(LENGTH);
         Ok(self.buffer.split_to(front.length).freeze())
     }

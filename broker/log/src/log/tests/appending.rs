@@ -77,3 +77,26 @@ fn parts_are_written_one_behind_the_other() {
     file.read_at(&mut bytes, 0).unwrap();
     assert_eq!(&bytes, b"012abcde89");
 }
+
+#[test]
+fn as_a_segment_fills_up_a_flush_is_due_now_and_then() {
+    let (mut log, _) = open(&SimDisk::default());
+    let (mut due, mut synced) = (Vec::new(), 0);
+    while log.segment_base_offsets().len() == 1 {
+        let next = batch(log.log_end(), 1, 1, b"");
+        append(&mut log, &next);
+        if log.segment_base_offsets().len() > 1 {
+            break;
+        }
+        if log.take_flush_is_due() {
+            assert!(!log.take_flush_is_due(), "it is said once");
+            due.push(log.size_bytes());
+            flush(&mut log);
+            synced = log.size_bytes();
+        }
+    }
+    let full = due.last().copied().unwrap();
+    assert!((2..=12).contains(&due.len()), "{due:?}");
+    assert!(due[0] >= 3_000, "while there is much room nothing is due: {due:?}");
+    assert!(synced == full && full > 3_750, "at most a sixteenth is left for the roll: {due:?}");
+}

@@ -23,7 +23,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Letters in one transaction, at most.
 const CHUNK_LETTERS: usize = 5_000;
@@ -364,10 +364,14 @@ fn send(producer: &BaseProducer<Deliveries>, returning: &Returning, number: usiz
     record.partition = returning.partition;
     record.timestamp = Some(returning.letter.timestamp_ms).filter(|timestamp| *timestamp >= 0);
     record.headers = (!content.headers.is_empty()).then_some(headers);
+    let begun = Instant::now();
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+            // A queue that stays full for so long is of a broker that takes nothing.
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                if begun.elapsed() < connect::ANSWER =>
+            {
                 producer.poll(Duration::from_millis(10));
                 record = back;
             }

@@ -8,7 +8,7 @@ use super::LogDirectories;
 use super::moving::Step;
 use super::placement::DirectoryIndex;
 use super::swap;
-use crate::driver::{Letter, shard_of};
+use crate::driver::{Letter, ShardMailbox, shard_of};
 use pelton_core::model::{Offset, TopicId, TopicPartition};
 use pelton_core::refusal::Refusal;
 use pelton_log::{AbortedTxn, Log, LogConfig, LogError, LogSlice, OsDisk};
@@ -94,7 +94,7 @@ impl Worker {
     /// What the operating system says when it gives no thread.
     pub(crate) fn start(
         directories: Arc<LogDirectories>,
-        shards: Vec<Sender<Letter>>,
+        shards: Vec<ShardMailbox>,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (work, waiting) = mpsc::channel();
         let thread = WorkerThread { directories: directories.clone(), shards, waiting, moves: VecDeque::new() };
@@ -124,7 +124,7 @@ impl Worker {
     }
 
     /// A directory was found to be unusable: nobody uses it from now on.
-    pub(crate) fn fail(&self, index: DirectoryIndex, reason: &str, shards: &[Sender<Letter>]) {
+    pub(crate) fn fail(&self, index: DirectoryIndex, reason: &str, shards: &[ShardMailbox]) {
         fail(&self.directories, index, reason, shards);
     }
 
@@ -138,7 +138,7 @@ impl Worker {
 
 struct WorkerThread {
     directories: Arc<LogDirectories>,
-    shards: Vec<Sender<Letter>>,
+    shards: Vec<ShardMailbox>,
     waiting: Receiver<Work>,
     moves: VecDeque<Copying>,
 }
@@ -329,7 +329,7 @@ pub(super) fn append(copy: &mut Log<OsDisk>, slice: &LogSlice<OsDisk>, aborted: 
     Ok(())
 }
 
-fn fail(directories: &LogDirectories, index: DirectoryIndex, reason: &str, shards: &[Sender<Letter>]) {
+fn fail(directories: &LogDirectories, index: DirectoryIndex, reason: &str, shards: &[ShardMailbox]) {
     if !directories.fail(index, reason) {
         return;
     }
