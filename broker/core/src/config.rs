@@ -1,6 +1,7 @@
 //! The settings that decisions depend on, under Kafka's names. `broker/node` fills them from its configuration.
 
 use pelton_record::{Codec, TimestampType};
+use std::collections::BTreeMap;
 
 /// Settings of one broker's core. Defaults are Kafka's unless a comment says why not.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct CoreConfig {
     /// Whether an acknowledgement waits for fdatasync (`durability=fsync`, the default) or for the write
     /// alone (`durability=replicated`, Kafka's default behaviour). A topic's `durability` goes before.
     pub fsync: bool,
+    /// `log.cleanup.policy`. A topic's `cleanup.policy` goes before.
+    pub cleanup_policy: CleanupPolicy,
     /// `log.message.timestamp.type`. A topic's `message.timestamp.type` goes before, and so on for the next ones.
     pub message_timestamp_type: TimestampType,
     /// `log.message.timestamp.before.max.ms`.
@@ -61,6 +64,7 @@ impl Default for CoreConfig {
             offset_metadata_max_bytes: 4_096,
             transaction_max_timeout_ms: 900_000,
             fsync: true,
+            cleanup_policy: CleanupPolicy::default(),
             message_timestamp_type: TimestampType::Create,
             message_timestamp_before_max_ms: i64::MAX,
             message_timestamp_after_max_ms: 3_600_000,
@@ -68,6 +72,62 @@ impl Default for CoreConfig {
             flush_interval_messages: i64::MAX,
             flush_interval_ms: None,
             decompressed_max_bytes: 64 << 20,
+        }
+    }
+}
+
+/// `cleanup.policy`: what becomes of old records. Both may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CleanupPolicy {
+    /// Segments go by age and size.
+    pub delete: bool,
+    /// Of the records of one key only the last stays.
+    pub compact: bool,
+}
+
+impl Default for CleanupPolicy {
+    fn default() -> Self {
+        Self { delete: true, compact: false }
+    }
+}
+
+impl CleanupPolicy {
+    /// Reads `delete`, `compact`, or both separated by a comma.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut policy = Self { delete: false, compact: false };
+        for word in text.split(',') {
+            match word.trim() {
+                "delete" => policy.delete = true,
+                "compact" => policy.compact = true,
+                _ => return None,
+            }
+        }
+        Some(policy)
+    }
+
+    /// The policy of a topic with these configs, where the broker's is `default`. Values were checked when they were set;
+    /// one that does not parse is as good as none.
+    pub fn of(topic_config: &BTreeMap<String, String>, default: Self) -> Self {
+        topic_config.get("cleanup.policy").and_then(|policy| Self::parse(policy)).unwrap_or(default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_of_a_topic_goes_before_the_brokers() {
+        let compacted = CleanupPolicy { delete: false, compact: true };
+        let topic = |policy: &str| BTreeMap::from([("cleanup.policy".to_owned(), policy.to_owned())]);
+        assert_eq!(
+            CleanupPolicy::of(&topic("compact, delete"), compacted),
+            CleanupPolicy { delete: true, compact: true }
+        );
+        assert_eq!(CleanupPolicy::of(&topic("delete"), compacted), CleanupPolicy::default());
+        assert_eq!(CleanupPolicy::of(&BTreeMap::new(), compacted), compacted);
+        for wrong in ["", "compress", "delete,,compact"] {
+            assert_eq!(CleanupPolicy::parse(wrong), None, "{wrong}");
         }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Digest {
     pub(crate) next_offset: Offset,
     /// Whether the segment was closed: it has a successor, or was about to get one.
     pub(crate) sealed: bool,
+    /// Whether it is known that each batch begins just where the one before it ends, the first at the base offset.
+    pub(crate) dense: bool,
     /// Largest timestamp of the first batch.
     pub(crate) first_timestamp: Option<i64>,
     /// Where the giving of index entries stood.
@@ -56,7 +58,8 @@ impl Digest {
         let mut bytes = Vec::with_capacity(DIGEST_BYTES);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&[0; 4]);
-        let flags = u32::from(self.sealed) | u32::from(self.first_timestamp.is_some()) << 1;
+        let flags =
+            u32::from(self.sealed) | u32::from(self.first_timestamp.is_some()) << 1 | u32::from(self.dense) << 2;
         bytes.extend_from_slice(&flags.to_be_bytes());
         let state = &self.indexer;
         let numbers = [
@@ -112,6 +115,7 @@ impl Digest {
             len: u64::try_from(number(1)).ok()?,
             next_offset: number(2),
             sealed: flags & 1 != 0,
+            dense: flags & 4 != 0,
             first_timestamp: (flags & 2 != 0).then(|| number(3)),
             indexer,
             offset_index: index(0),
@@ -206,6 +210,7 @@ mod tests {
             len: 5_000,
             next_offset: 65,
             sealed: true,
+            dense: true,
             first_timestamp: Some(-1),
             indexer,
             offset_index: index(3, 0xabcd),
@@ -218,7 +223,7 @@ mod tests {
     fn a_digest_is_frozen_and_read_back() {
         let bytes = digest().encode();
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let frozen = "504c4431 CRC 00000003 \
+        let frozen = "504c4431 CRC 00000007 \
             0000000000000028 0000000000001388 0000000000000041 ffffffffffffffff \
             000000000000004d 0000000000000384 00000000000003e8 000000000000003c 00000000000003e7 \
             00000003 0000abcd 00000002 12345678 00000000 00000000 00000006 0000000000000000";

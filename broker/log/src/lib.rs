@@ -36,6 +36,7 @@ pub use error::LogError;
 pub use index::AbortedTxn;
 pub use log::{CheckpointHandle, Expired, FlushHandle, Log, LogSlice, Opening, Recovered, TimestampOffset};
 pub use recovery::BatchSummary;
+pub use segment::Unchecked;
 pub use snapshot::{ProducerBatch, ProducerEntry};
 
 /// Position of a record in a partition.

@@ -127,6 +127,10 @@ pub(crate) struct SegmentScan {
     pub(crate) indexer: Indexer,
     /// Largest timestamp of the first batch.
     pub(crate) first_timestamp: Option<i64>,
+    /// Whether each batch begins just where the one before it ends.
+    pub(crate) dense: bool,
+    /// Up to this byte and this offset the CRCs were not checked.
+    pub(crate) unchecked: (u64, Offset),
     /// Nothing when the file ends with a whole batch.
     pub(crate) stop: Option<Stop>,
 }
@@ -201,6 +205,8 @@ pub(crate) fn scan_segment_from<F: DiskFile>(
         time_entries: Vec::new(),
         indexer: from.indexer,
         first_timestamp: None,
+        dense: true,
+        unchecked: (0, from.next_offset),
         stop: None,
     };
     loop {
@@ -212,11 +218,12 @@ pub(crate) fn scan_segment_from<F: DiskFile>(
                 // Where nobody looks at the records of large batches, only their headers are read.
                 let large = !check_crc && header.total_len() > LARGE_BATCH_BYTES;
                 window.set_chunk(if large { HEADERS_BYTES } else { SCAN_BYTES });
-                check_batch(&mut window, &header, &scan, check_crc).context("read", path)?
+                let checked = check_batch(&mut window, &header, &scan, check_crc).context("read", path)?;
+                checked.map(|()| (header, check_crc))
             }
             Err(error) => Err(error.to_string()),
         };
-        let header = match checked {
+        let (header, check_crc) = match checked {
             Ok(header) => header,
             Err(reason) => {
                 window.set_chunk(SCAN_BYTES);
@@ -231,8 +238,12 @@ pub(crate) fn scan_segment_from<F: DiskFile>(
         scan.offset_entries.extend(offset_entry);
         scan.time_entries.extend(time_entry);
         scan.first_timestamp.get_or_insert(header.max_timestamp);
+        scan.dense &= header.base_offset == scan.next_offset;
         scan.next_offset = header.next_offset();
         scan.valid_len = position + header.total_len() as u64;
+        if !check_crc {
+            scan.unchecked = (scan.valid_len, scan.next_offset);
+        }
     }
     Ok(scan)
 }
@@ -242,7 +253,7 @@ fn check_batch<F: DiskFile>(
     header: &BatchHeader,
     scan: &SegmentScan,
     check_crc: bool,
-) -> std::io::Result<Result<BatchHeader, String>> {
+) -> std::io::Result<Result<(), String>> {
     if header.base_offset < scan.next_offset {
         let reason = format!("the batch begins at offset {}, before {}", header.base_offset, scan.next_offset);
         return Ok(Err(reason));
@@ -254,7 +265,7 @@ fn check_batch<F: DiskFile>(
     if check_crc && let Err(error) = window.verify_crc(scan.valid_len, header)? {
         return Ok(Err(error.to_string()));
     }
-    Ok(Ok(*header))
+    Ok(Ok(()))
 }
 
 fn read_marker<F: DiskFile>(

@@ -1,10 +1,15 @@
 //! One segment: the batches from its base offset on, in one file, with the indexes beside it.
 
+mod doubt;
 mod promise;
 mod slice;
 
+pub use doubt::Unchecked;
+pub(crate) use doubt::{Anchor, Chain, Doubt, First};
 pub(crate) use promise::Promised;
+pub(crate) use slice::Extent;
 
+use crate::checkpoint::EpochEntry;
 use crate::digest::{self, Digest, DigestFile};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{IoContext, LogError};
@@ -16,7 +21,7 @@ use pelton_record::{BatchHeader, HEADER_LEN};
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Extensions of the files that belong to a segment beside its `.log`.
 pub(crate) const INDEX_EXTENSIONS: [&str; 4] = ["index", "timeindex", "txnindex", digest::EXTENSION];
@@ -28,6 +33,19 @@ const SEARCH_BYTES: usize = 8 << 10;
 pub(crate) struct Found {
     pub(crate) position: u64,
     pub(crate) header: BatchHeader,
+    /// Where the walk began that found it.
+    pub(crate) anchor: Anchor,
+    /// The batch before it, if the walk came by one.
+    before: Option<Anchor>,
+}
+
+impl Found {
+    /// Where the batches begin that must be checked for this one to be what a reader of `offset` is given. Where it begins
+    /// above, the offset may be one that the batch before it has lost by its header.
+    pub(crate) fn doubted(&self, offset: Offset) -> Anchor {
+        let this = Anchor { position: self.position, first: First::Begins(self.header.base_offset) };
+        self.before.filter(|_| self.header.base_offset > offset).unwrap_or(this)
+    }
 }
 
 /// One segment.
@@ -44,6 +62,10 @@ pub(crate) struct Segment<D: Disk> {
     pub(crate) indexer: Indexer,
     /// Transactions whose abort markers stand in this segment, in the order of the markers.
     pub(crate) aborted: Vec<AbortedTxn>,
+    /// Whether it is known that each batch begins just where the one before it ends.
+    pub(crate) dense: bool,
+    /// What an earlier process wrote and nobody has read with its CRC since.
+    pub(crate) doubt: Option<Arc<Doubt>>,
     /// Bytes below this were handed to readers as a stretch of the file, and are never changed in place.
     shared_through: AtomicU64,
     allocated: u64,
@@ -77,6 +99,8 @@ impl<D: Disk> Segment<D> {
             first_timestamp: None,
             indexer: Indexer::new(base_offset, config.index_interval_bytes),
             aborted: Vec::new(),
+            dense: true,
+            doubt: None,
             shared_through: AtomicU64::new(0),
             allocated: 0,
             offset_index: IndexFile::new(dir.join(segment_file_name(base_offset, "index"))),
@@ -125,6 +149,8 @@ impl<D: Disk> Segment<D> {
             next_offset: scan.next_offset,
             first_timestamp: scan.first_timestamp,
             indexer: scan.indexer,
+            dense: scan.dense,
+            doubt: Doubt::below(scan.unchecked.0, scan.unchecked.1),
             shared_through: AtomicU64::new(0),
             allocated: scan.valid_len,
             offset_index: IndexFile::load(disk, index("index"), &scan.offset_entries)?,
@@ -182,6 +208,7 @@ impl<D: Disk> Segment<D> {
         self.file.write_vectored_at(&mut parts, position).context("append to", &self.path)?;
         self.len += batch.len() as u64;
         self.allocated = self.allocated.max(self.len);
+        self.dense &= header.base_offset == self.next_offset;
         self.next_offset = header.next_offset();
         self.first_timestamp.get_or_insert(header.max_timestamp);
         let (offset_entry, time_entry) = self.indexer.on_batch(header, position);
@@ -249,44 +276,78 @@ impl<D: Disk> Segment<D> {
         }
     }
 
-    /// The first batch that ends at or after `offset`.
+    /// The first batch that ends at or after `offset`; nothing where the segment ends below it.
+    ///
+    /// # Errors
+    /// [`LogError::Io`]; [`LogError::Damaged`] when a header on the way cannot be.
     pub(crate) fn find_offset(&self, disk: &D, offset: Offset) -> Result<Option<Found>, LogError> {
         if offset >= self.next_offset {
             return Ok(None);
         }
-        let start = self.position_before(disk, offset)?;
-        self.find_from(start, |header| header.last_offset() >= offset)
+        let anchor = self.anchor_before(disk, offset)?;
+        self.find_from(anchor, |header| header.last_offset() >= offset)
     }
 
     /// The first batch with a timestamp of at least `timestamp` that ends at or after `from`.
     pub(crate) fn find_timestamp(&self, disk: &D, timestamp: i64, from: Offset) -> Result<Option<Found>, LogError> {
         let entry = self.time_index(disk)?.last_where(disk, |entry| entry.timestamp <= timestamp)?;
         let after = entry.map_or(self.base_offset, |entry| self.base_offset + Offset::from(entry.relative_offset));
-        let start = self.position_before(disk, after.max(from))?;
-        self.find_from(start, |header| header.max_timestamp >= timestamp && header.last_offset() >= from)
+        let anchor = self.anchor_before(disk, after.max(from))?;
+        self.find_from(anchor, |header| header.max_timestamp >= timestamp && header.last_offset() >= from)
     }
 
-    fn position_before(&self, disk: &D, offset: Offset) -> Result<u64, LogError> {
+    fn anchor_before(&self, disk: &D, offset: Offset) -> Result<Anchor, LogError> {
         let relative = u32::try_from(offset - self.base_offset).unwrap_or(0);
         let entry = self.offset_index(disk)?.last_where(disk, |entry| entry.relative_offset <= relative)?;
-        Ok(entry.map_or(0, |entry| u64::from(entry.position)))
+        Ok(self.anchor(entry))
     }
 
-    /// The first batch at or after `position` for which `wanted` holds.
-    pub(crate) fn find_from(
+    /// The batch of an index entry; the first one without an entry.
+    fn anchor(&self, entry: Option<OffsetEntry>) -> Anchor {
+        entry.map_or(Anchor { position: 0, first: First::Begins(self.base_offset) }, |entry| Anchor {
+            position: u64::from(entry.position),
+            first: First::Ends(self.base_offset + Offset::from(entry.relative_offset)),
+        })
+    }
+
+    /// What the headers from `first` on must be, the leader epochs among them.
+    pub(crate) fn chain(&self, first: First, epochs: &[EpochEntry]) -> Chain {
+        let covering = epochs.iter().rposition(|entry| entry.start_offset <= self.base_offset).unwrap_or(0);
+        let of_segment = epochs[covering..].iter().take_while(|entry| entry.start_offset < self.next_offset);
+        Chain::new(first, self.dense, self.base_offset, self.next_offset, of_segment.copied().collect())
+    }
+
+    /// What has to be checked before anybody is given these batches, of which `found` is the first, if anything: they,
+    /// and what lies before them from `begin` on.
+    pub(crate) fn unchecked(
         &self,
-        mut position: u64,
-        wanted: impl Fn(&BatchHeader) -> bool,
-    ) -> Result<Option<Found>, LogError> {
-        let mut window = Window::new(&self.file, self.len, SEARCH_BYTES);
-        while let Some(header) = window.header_at(position).context("read", &self.path)? {
-            let header = header.map_err(|error| self.damaged(position, error.to_string()))?;
+        begin: Anchor,
+        found: &Found,
+        extent: &Extent,
+        epochs: &[EpochEntry],
+    ) -> Option<Unchecked> {
+        let first = (extent.position, found.header.base_offset);
+        let end = (extent.position + extent.len, extent.next_offset);
+        Unchecked::of(self.doubt.as_ref()?, begin, first, end, |first| self.chain(first, epochs))
+    }
+
+    /// The first batch from `anchor` on for which `wanted` holds.
+    fn find_from(&self, anchor: Anchor, wanted: impl Fn(&BatchHeader) -> bool) -> Result<Option<Found>, LogError> {
+        let mut walk = self.walk(anchor);
+        let mut before = None;
+        while let Some((position, header)) = walk.next()? {
             if wanted(&header) {
-                return Ok(Some(Found { position, header }));
+                return Ok(Some(Found { position, header, anchor, before }));
             }
-            position += header.total_len() as u64;
+            before = Some(Anchor { position, first: First::Begins(header.base_offset) });
         }
         Ok(None)
+    }
+
+    /// The headers from `anchor` on, of which none is given that cannot be.
+    fn walk(&self, anchor: Anchor) -> Walk<'_, D> {
+        let window = Window::new(&self.file, self.len, SEARCH_BYTES);
+        Walk { segment: self, window, position: anchor.position, chain: self.chain(anchor.first, &[]), last: None }
     }
 
     /// `len` bytes from `position` on, all of them batches of this segment.
@@ -330,3 +391,71 @@ impl<D: Disk> Segment<D> {
 }
 
 const OFFSET_ENTRY_BYTES: u64 = 8;
+
+/// A walk over the headers of a segment, to its end.
+struct Walk<'s, D: Disk> {
+    segment: &'s Segment<D>,
+    window: Window<'s, D::File>,
+    position: u64,
+    chain: Chain,
+    last: Option<(u64, BatchHeader)>,
+}
+
+impl<D: Disk> Walk<'_, D> {
+    /// The next batch and where it begins; nothing at the end.
+    fn next(&mut self) -> Result<Option<(u64, BatchHeader)>, LogError> {
+        let (segment, position) = (self.segment, self.position);
+        let Some(header) = self.window.header_at(position).context("read", &segment.path)? else {
+            if let Err(reason) = self.chain.ends(segment.next_offset, true) {
+                self.check_last()?;
+                return Err(segment.damaged(position, reason));
+            }
+            return Ok(None);
+        };
+        let taken = header.map_err(|error| error.to_string()).map(|header| (header, self.chain.take(&header)));
+        let header = match taken {
+            Ok((header, Ok(()))) => header,
+            Ok((header, Err(reason))) => {
+                self.check_last()?;
+                self.in_its_place(&header)?.ok_or_else(|| segment.damaged(position, reason))?
+            }
+            Err(reason) => {
+                self.check_last()?;
+                return Err(segment.damaged(position, reason));
+            }
+        };
+        self.position += header.total_len() as u64;
+        self.last = Some((position, header));
+        Ok(self.last)
+    }
+
+    /// Where the batches end before the damage that stopped the walk, position and offset, if there are any from `from` on.
+    fn before_damage(&self, from: u64, error: LogError) -> Result<(u64, Offset), LogError> {
+        match (&error, self.last) {
+            (LogError::Damaged { position, .. }, Some((last, header))) if *position > from => {
+                Ok(if *position == last {
+                    (last, header.base_offset)
+                } else {
+                    (self.position, self.chain.next_offset())
+                })
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// What is found at the walk's position does not follow from the header before: whether that one is wrong its CRC tells.
+    fn check_last(&mut self) -> Result<(), LogError> {
+        let Some((position, header)) = self.last else { return Ok(()) };
+        let checked = self.window.verify_crc(position, &header).context("read", &self.segment.path)?;
+        checked.map_err(|error| self.segment.damaged(position, error.to_string()))
+    }
+
+    /// The header as it must have been, if nothing is wrong with the batch but its base offset: one goes on behind it. It
+    /// is not served itself, for a check finds what its file says.
+    fn in_its_place(&mut self, header: &BatchHeader) -> Result<Option<BatchHeader>, LogError> {
+        let Some(base_offset) = self.chain.place_of(header) else { return Ok(None) };
+        let placed = BatchHeader { base_offset, ..*header };
+        let whole = self.window.verify_crc(self.position, header).context("read", &self.segment.path)?.is_ok();
+        Ok((whole && self.chain.take(&placed).is_ok()).then_some(placed))
+    }
+}

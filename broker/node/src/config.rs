@@ -42,6 +42,10 @@ pub struct NodeConfig {
     pub network_threads: usize,
     /// `num.io.threads`: one shard each.
     pub shards: usize,
+    /// `num.recovery.threads.per.data.dir`: threads that open the logs of each directory at a start.
+    pub recovery_threads_per_data_dir: usize,
+    /// `replica.alter.log.dirs.io.max.bytes.per.second`, for all moves together. `None`: no limit.
+    pub move_bytes_per_second: Option<u64>,
     /// What decisions depend on.
     pub core: CoreConfig,
     /// What topics are given unless their own configs say otherwise.

@@ -131,6 +131,11 @@ impl Node {
         self.admin.address()
     }
 
+    /// Waits until the node cannot go on; see [`Broker::failed`].
+    pub async fn failed(&self) -> String {
+        self.broker.failed().await
+    }
+
     /// Stops gracefully: the jobs commit, then the broker closes its logs.
     pub async fn stop(mut self) {
         self.admin.stop();
@@ -154,6 +159,8 @@ fn server_config(config: &NodeConfig) -> ServerConfig {
         data_dir: config.data_dir.clone(),
         further_log_dirs: config.further_log_dirs.clone(),
         shards: config.shards,
+        recovery_threads_per_data_dir: config.recovery_threads_per_data_dir,
+        move_bytes_per_second: config.move_bytes_per_second,
         core: config.core.clone(),
         log: config.log.clone(),
         cleaner: config.cleaner.clone(),

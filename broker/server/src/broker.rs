@@ -82,6 +82,8 @@ impl Broker {
             checkpoints: Arc::new(Checkpoints::read(directories.clone())),
             images,
             opening: opening.clone(),
+            recovery_threads: config.recovery_threads_per_data_dir,
+            move_bytes_per_second: config.move_bytes_per_second,
         };
         let storage = |error: std::io::Error| StartError::Storage(error.to_string());
         let driver = Driver::start(config.shards, shared).map_err(storage)?;
@@ -111,7 +113,7 @@ impl Broker {
         let (listeners, accepting) = Listeners::new(bound, config.max_connections);
         let broker = Self { inner: Arc::new(Inner { server: server.clone(), directories, listeners, phase }) };
         opening.done().await.map_err(StartError::Storage)?;
-        server.driver.worker().loaded();
+        server.driver.loaded();
         check_coordinator_topics(&server)?;
         server.hooks.load().await.map_err(StartError::Plugins)?;
         accepting.start(&server);
@@ -133,6 +135,17 @@ impl Broker {
     /// Asks a part: the door that the handlers use too. Dropping the future cancels the question.
     pub async fn ask(&self, to: PartId, request: Request) -> Reply {
         self.inner.server.driver.ask(to, request).await
+    }
+
+    /// Waits until the broker cannot go on, because the log that knows its topics is out of reach, and gives one line that
+    /// says why and what to do. Whoever started it should stop it then.
+    pub async fn failed(&self) -> String {
+        let mut broken = self.inner.directories.broken();
+        let reason = broken.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
     }
 
     /// The cluster as it stands.

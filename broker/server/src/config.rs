@@ -21,6 +21,13 @@ pub struct ServerConfig {
     pub further_log_dirs: Vec<PathBuf>,
     /// `num.io.threads`: shard threads.
     pub shards: usize,
+    /// `num.recovery.threads.per.data.dir`: threads that open the logs of each log directory at a start, beside each
+    /// other and beside those of the other directories. More help where the disk answers many reads at once, after a crash
+    /// above all, when the ends of the logs are read; they end when the broker is ready.
+    pub recovery_threads_per_data_dir: usize,
+    /// `replica.alter.log.dirs.io.max.bytes.per.second`: bytes that all moves of logs between directories copy, together.
+    /// `None`: no limit.
+    pub move_bytes_per_second: Option<u64>,
     /// Settings that decisions depend on.
     pub core: CoreConfig,
     /// Settings of logs, where their topics set nothing else.
@@ -58,6 +65,8 @@ impl Default for ServerConfig {
             data_dir: PathBuf::from("./pelton-data"),
             further_log_dirs: Vec::new(),
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            recovery_threads_per_data_dir: 2,
+            move_bytes_per_second: None,
             core: CoreConfig::default(),
             log: pelton_log::LogConfig::default(),
             cleaner: CleanerConfig::default(),

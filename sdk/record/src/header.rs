@@ -23,6 +23,7 @@ const CODEC_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
+const DELETE_HORIZON: i16 = 1 << 6;
 
 /// How the records of a batch are compressed. The header never is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -88,7 +89,7 @@ pub enum TimestampType {
     LogAppend,
 }
 
-/// The attributes of a batch: bits 0-2 codec, 3 timestamp type, 4 transactional, 5 control.
+/// The attributes of a batch: bits 0-2 codec, 3 timestamp type, 4 transactional, 5 control, 6 delete horizon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Attributes(pub i16);
 
@@ -116,6 +117,12 @@ impl Attributes {
         self.0 & CONTROL != 0
     }
 
+    /// Whether the base timestamp is the time from which tombstones and the marker of the batch may go (KIP-534). A
+    /// compaction says so, and no producer.
+    pub fn has_delete_horizon(self) -> bool {
+        self.0 & DELETE_HORIZON != 0
+    }
+
     /// These attributes with another codec.
     #[must_use]
     pub fn with_codec(self, codec: Codec) -> Self {
@@ -138,6 +145,12 @@ impl Attributes {
     #[must_use]
     pub fn with_control(self, control: bool) -> Self {
         self.with_bit(CONTROL, control)
+    }
+
+    /// These attributes with the bit of the delete horizon set or cleared.
+    #[must_use]
+    pub fn with_delete_horizon(self, delete_horizon: bool) -> Self {
+        self.with_bit(DELETE_HORIZON, delete_horizon)
     }
 
     fn with_bit(self, bit: i16, on: bool) -> Self {

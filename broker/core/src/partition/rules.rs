@@ -6,7 +6,7 @@
 //!
 //! Source: <https://kafka.apache.org/documentation/#topicconfigs>, KIP-467 (record errors), KIP-937 (timestamps).
 
-use crate::config::CoreConfig;
+use crate::config::{CleanupPolicy, CoreConfig};
 use crate::model::{Timestamp, TopicPartition};
 use crate::refusal::Refusal;
 use pelton_record::{BatchHeader, BatchView, Codec, NO_TIMESTAMP, TimestampType};
@@ -81,9 +81,7 @@ impl AppendRules {
                 .unwrap_or(config.message_timestamp_before_max_ms),
             timestamp_after_max_ms: number("message.timestamp.after.max.ms")
                 .unwrap_or(config.message_timestamp_after_max_ms),
-            compacted: topic_config
-                .get("cleanup.policy")
-                .is_some_and(|policies| policies.split(',').any(|policy| policy.trim() == "compact")),
+            compacted: CleanupPolicy::of(topic_config, config.cleanup_policy).compact,
             compression: topic_config
                 .get("compression.type")
                 .map_or(config.compression, |name| compression_named(name.trim())),

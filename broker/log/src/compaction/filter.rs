@@ -7,18 +7,14 @@ use crate::index::AbortedTxn;
 use pelton_record::{BatchHeader, ControlType, Record};
 use std::collections::BTreeMap;
 
-/// Attribute bit 6 (KIP-534): the base timestamp is the time from which tombstones and the marker of the batch may go.
-const DELETE_HORIZON: i16 = 0x40;
-
 /// The time from which the tombstones of the batch, or the marker that it is, may go, in milliseconds.
 pub(super) fn delete_horizon_ms(header: &BatchHeader) -> Option<i64> {
-    (header.attributes.0 & DELETE_HORIZON != 0).then_some(header.base_timestamp)
+    header.attributes.has_delete_horizon().then_some(header.base_timestamp)
 }
 
 /// The header with a delete horizon: its records' timestamps must be encoded relative to it.
 pub(super) fn with_delete_horizon(header: BatchHeader, horizon_ms: i64) -> BatchHeader {
-    let attributes = pelton_record::Attributes(header.attributes.0 | DELETE_HORIZON);
-    BatchHeader { attributes, base_timestamp: horizon_ms, ..header }
+    BatchHeader { attributes: header.attributes.with_delete_horizon(true), base_timestamp: horizon_ms, ..header }
 }
 
 /// What is to be done with a batch.

@@ -63,6 +63,8 @@ impl<'a, 'm, D: Disk> Rewriting<'a, 'm, D> {
             time_entries: Vec::new(),
             indexer: Indexer::new(base_offset, source.config.index_interval_bytes),
             first_timestamp: None,
+            dense: true,
+            unchecked: (0, base_offset),
             stop: None,
         };
         let out = Output { path, file, buffer: Vec::new(), written: 0, scan };
@@ -207,6 +209,7 @@ impl<D: Disk> Output<D> {
         scan.offset_entries.extend(offset_entry);
         scan.time_entries.extend(time_entry);
         scan.first_timestamp.get_or_insert(header.max_timestamp);
+        scan.dense &= header.base_offset == scan.next_offset;
         scan.next_offset = header.next_offset();
         scan.valid_len += bytes.len() as u64;
         self.buffer.extend_from_slice(bytes);

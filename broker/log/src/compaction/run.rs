@@ -10,12 +10,14 @@ use crate::error::{IoContext, LogError};
 use crate::index::AbortedTxn;
 use crate::log::remove_cleaned;
 use crate::recovery::SegmentScan;
+use crate::segment::{Chain, Doubt};
 use crate::window::Window;
 use crate::{LogConfig, Offset};
 use pelton_record::BatchView;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Bytes that are read and written at a time.
 pub(super) const BUFFER_BYTES: usize = 512 << 10;
@@ -35,6 +37,12 @@ pub(crate) struct SourceSegment<D: Disk> {
     pub(crate) info: SealedSegment,
     pub(crate) path: PathBuf,
     pub(crate) file: D::File,
+    /// What the headers of its batches must be.
+    pub(crate) chain: Chain,
+    /// Where that ends.
+    pub(crate) next_offset: Offset,
+    /// What of it nobody has read with its CRC yet.
+    pub(crate) doubt: Option<Arc<Doubt>>,
 }
 
 /// A new segment, written and synced under the names that [`crate::Log::replace`] takes it from.
@@ -161,14 +169,15 @@ impl<D: Disk> Compaction<D> {
     }
 }
 
-/// Shows each batch of a segment, its position first, until `visit` breaks. CRCs are checked.
+/// Shows each batch of a segment, its position first, until `visit` breaks. It is checked before: what a new segment is made
+/// of gets a new CRC.
 pub(super) fn each_batch<D: Disk>(
     segment: &SourceSegment<D>,
     pace: &mut dyn Pace,
     mut visit: impl FnMut(u64, &BatchView<'_>) -> Result<ControlFlow<()>, CompactionError>,
 ) -> Result<ControlFlow<()>, CompactionError> {
     let mut window = Window::new(&segment.file, segment.info.len_bytes, BUFFER_BYTES);
-    let mut position = 0;
+    let (mut position, mut chain) = (0, segment.chain.clone());
     while let Some(header) = window.header_at(position).context("read", &segment.path)? {
         let header = header.map_err(|error| damaged(segment, position, error.to_string()))?;
         let len = header.total_len();
@@ -178,10 +187,15 @@ pub(super) fn each_batch<D: Disk>(
         let bytes = window.at(position, len).context("read", &segment.path)?;
         let batch = BatchView::parse(bytes).map_err(|error| damaged(segment, position, error.to_string()))?;
         batch.verify_crc().map_err(|error| damaged(segment, position, error.to_string()))?;
+        chain.take(batch.header()).map_err(|reason| damaged(segment, position, reason))?;
         if visit(position, &batch)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
         position += len as u64;
+    }
+    chain.ends(segment.next_offset, true).map_err(|reason| damaged(segment, position, reason))?;
+    if let Some(doubt) = &segment.doubt {
+        doubt.note_seen(0, position);
     }
     Ok(ControlFlow::Continue(()))
 }

@@ -185,6 +185,7 @@ fn what_a_digest_promises_must_be_there() {
         len: end,
         next_offset: 23,
         sealed: false,
+        dense: true,
         first_timestamp: Some(1_016),
         indexer: crate::recovery::Indexer::new(14, 4096),
         offset_index: Default::default(),

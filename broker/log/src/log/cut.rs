@@ -192,7 +192,10 @@ impl<D: Disk> Log<D> {
         let scan = scan_segment(&file, path, *base_offset, interval, false, &mut |_| {})?;
         let aborted = segment.aborted.iter().filter(|aborted| aborted.last_offset < scan.next_offset);
         let aborted = aborted.copied().collect();
-        let cut = Segment::load(&self.disk, &self.dir, *base_offset, file, scan, aborted, false)?;
+        let (len, next_offset) = (scan.valid_len, scan.next_offset);
+        let mut cut = Segment::load(&self.disk, &self.dir, *base_offset, file, scan, aborted, false)?;
+        // The bytes are those that they were, so they are believed as they were.
+        cut.doubt = segment.doubt.as_ref().and_then(|doubt| doubt.cut_to(len, next_offset));
         cut.note_shared(shared);
         Ok(cut)
     }

@@ -5,7 +5,7 @@ use crate::Offset;
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::index::AbortedTxn;
-use crate::segment::{Found, Segment};
+use crate::segment::{Extent, Found, Segment};
 use bytes::Bytes;
 use pelton_record::{BatchView, NO_TIMESTAMP, uncompressed_batch};
 use std::ops::ControlFlow;
@@ -167,7 +167,13 @@ impl<D: Disk> Log<D> {
             return Ok(());
         }
         let leader_epoch = header.partition_leader_epoch;
-        let bytes = segment.read_exact(found.position, header.total_len())?;
+        let len = header.total_len();
+        let extent = Extent { position: found.position, len: len as u64, next_offset: header.next_offset() };
+        // The timestamps of those that were passed over on the way are part of the answer.
+        if let Some(unchecked) = segment.unchecked(found.anchor, found, &extent, &self.epochs) {
+            unchecked.check(&segment.file, &segment.path)?;
+        }
+        let bytes = segment.read_exact(found.position, len)?;
         let batch = BatchView::parse(&bytes)?;
         let plain = match uncompressed_batch(&batch, self.config.decompress_max_bytes) {
             Ok(plain) => plain,

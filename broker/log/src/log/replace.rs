@@ -14,7 +14,7 @@ use crate::compaction::{CleanedSegment, CompactionSource, SealedSegment, SourceS
 use crate::disk::{Disk, DiskFile};
 use crate::error::{IoContext, LogError};
 use crate::recovery::scan_segment;
-use crate::segment::{INDEX_EXTENSIONS, Segment};
+use crate::segment::{First, INDEX_EXTENSIONS, Segment};
 use crate::{Offset, segment_file_name};
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,9 @@ impl<D: Disk> Log<D> {
         for info in self.sealed_segments().into_iter().filter(|info| info.end_offset <= end) {
             let segment = &self.segments[segments.len()];
             let file = segment.file.try_clone().context("share", &segment.path)?;
-            segments.push(SourceSegment { info, path: segment.path.clone(), file });
+            let (path, doubt) = (segment.path.clone(), segment.doubt.clone());
+            let chain = segment.chain(First::Begins(segment.base_offset), &self.epochs);
+            segments.push(SourceSegment { info, path, file, chain, next_offset: segment.next_offset, doubt });
         }
         let start = segments.first().map_or(end, |first| first.info.base_offset);
         let (disk, dir, config) = (self.disk.clone(), self.dir.clone(), self.config.clone());

@@ -4,6 +4,7 @@ use super::Log;
 use crate::Offset;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{IoContext, LogError};
+use crate::segment::Unchecked;
 use bytes::Bytes;
 use pelton_record::BatchHeader;
 use std::path::PathBuf;
@@ -13,6 +14,9 @@ use std::path::PathBuf;
 /// The bytes stay what they are for as long as anybody holds the slice, or has handed it to the kernel: a segment
 /// that is deleted goes on to exist without a name, and one that is cut below the slice's end is copied, not cut in
 /// place. Its disk space is free only when the last slice is dropped, so a holder must not wait for ever.
+///
+/// What this process neither wrote nor has read with its CRC is checked before it is given to anybody: whoever takes the
+/// bytes from the file calls [`LogSlice::check`] before, and [`LogSlice::read`] does.
 pub struct LogSlice<D: Disk> {
     /// A handle of its own on the segment's file.
     pub file: D::File,
@@ -26,6 +30,8 @@ pub struct LogSlice<D: Disk> {
     pub next_offset: Offset,
     /// The segment's file when the slice was made, for messages.
     pub path: PathBuf,
+    /// What is to be checked of it, if anything.
+    pub unchecked: Option<Box<Unchecked>>,
 }
 
 impl<D: Disk> std::fmt::Debug for LogSlice<D> {
@@ -41,11 +47,41 @@ impl<D: Disk> std::fmt::Debug for LogSlice<D> {
 }
 
 impl<D: Disk> LogSlice<D> {
-    /// The bytes, all in memory at once. Their headers are looked at, their CRCs are not.
+    /// Whether [`LogSlice::check`] has something to do.
+    pub fn is_in_doubt(&self) -> bool {
+        self.unchecked.as_ref().is_some_and(|unchecked| unchecked.is_due())
+    }
+
+    /// Reads those of the batches that are in doubt with their CRCs, and the one before them where the offset that was asked
+    /// for could have been in it; their offsets and leader epochs must be those that the segment has there. Does nothing the second
+    /// time. It waits for the medium, so it is not for a thread that others wait for.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`]: nothing of the slice may be given to anybody. [`LogError::Io`].
+    pub fn check(&self) -> Result<(), LogError> {
+        self.unchecked.as_ref().map_or(Ok(()), |unchecked| unchecked.check(&self.file, &self.path))
+    }
+
+    /// The batches in front of the damage that [`LogSlice::check`] found, if there are any: they were checked, and may be
+    /// given to whoever asked for these.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn before_damage(&self) -> Result<Option<Self>, LogError> {
+        let Some((end, next_offset)) = self.unchecked.as_ref().and_then(|unchecked| unchecked.sound()) else {
+            return Ok(None);
+        };
+        let file = self.file.try_clone().context("share", &self.path)?;
+        let (len, path) = ((end - self.position) as usize, self.path.clone());
+        Ok(Some(Self { file, len, next_offset, path, unchecked: None, ..*self }))
+    }
+
+    /// The bytes, all in memory at once, checked as by [`LogSlice::check`].
     ///
     /// # Errors
     /// [`LogError::Io`]; [`LogError::Damaged`] when they are not whole batches one behind the other.
     pub fn read(&self) -> Result<Bytes, LogError> {
+        self.check()?;
         let mut bytes = vec![0; self.len];
         let read = self.file.read_at(&mut bytes, self.position).context("read", &self.path)?;
         if read < self.len {
@@ -69,7 +105,7 @@ impl<D: Disk> LogSlice<D> {
 
 impl<D: Disk> Log<D> {
     /// Where the batches lie that [`Log::read`] would give; `None` at the end. Costs a search in the offset index
-    /// and a few headers, whatever `max_bytes` is.
+    /// and a few headers, whatever `max_bytes` is. The slice may be in doubt.
     ///
     /// # Errors
     /// [`LogError::OffsetOutOfRange`], [`LogError::Damaged`], [`LogError::Io`].
@@ -97,6 +133,7 @@ impl<D: Disk> Log<D> {
                         base_offset: found.header.base_offset,
                         next_offset: extent.next_offset,
                         path: segment.path.clone(),
+                        unchecked: segment.unchecked(found.doubted(from), &found, &extent, &self.epochs).map(Box::new),
                     })
                 })
                 .transpose();

@@ -1,6 +1,7 @@
 //! What the log promises, each with the fault that would break it.
 
 mod appending;
+mod doubted;
 mod filtered;
 mod model;
 mod recovery;

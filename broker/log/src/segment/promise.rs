@@ -1,6 +1,6 @@
 //! A segment and its digest: what is promised of it, and what an open makes of the promise.
 
-use super::{CheckedIndexes, Segment};
+use super::{CheckedIndexes, Doubt, Segment};
 use crate::Offset;
 use crate::digest::{Digest, DigestFile};
 use crate::disk::{Disk, DiskFile};
@@ -69,6 +69,8 @@ impl<D: Disk> Segment<D> {
             first_timestamp: digest.first_timestamp,
             indexer: digest.indexer.clone(),
             aborted,
+            dense: digest.dense,
+            doubt: Doubt::below(digest.len, digest.next_offset),
             shared_through: AtomicU64::new(0),
             // Whatever lies behind is looked at, and cut, before anything is appended.
             allocated: digest.len,
@@ -102,6 +104,7 @@ impl<D: Disk> Segment<D> {
         let scan = scan_segment_from(&self.file, &self.path, from, CrcFrom::Position(self.len), visit)?;
         self.len = scan.valid_len;
         self.next_offset = scan.next_offset;
+        self.dense &= scan.dense;
         self.first_timestamp = self.first_timestamp.or(scan.first_timestamp);
         self.indexer = scan.indexer.clone();
         for entry in &scan.offset_entries {
@@ -143,6 +146,7 @@ impl<D: Disk> Segment<D> {
             len: self.len,
             next_offset: self.next_offset,
             sealed,
+            dense: self.dense,
             first_timestamp: self.first_timestamp,
             indexer: self.indexer.clone(),
             offset_index: self.offset_index.digest(),
@@ -194,6 +198,7 @@ impl<D: Disk> Segment<D> {
             len: 0,
             next_offset: base_offset,
             sealed: false,
+            dense: true,
             first_timestamp: None,
             indexer: like.fresh(),
             offset_index: Default::default(),

@@ -1,10 +1,10 @@
 //! Where in a segment the batches lie that a reader gets: positions alone, without reading the records.
 
-use super::{Found, SEARCH_BYTES, Segment};
+use super::{Anchor, First, Found, Segment};
 use crate::Offset;
 use crate::disk::{Disk, DiskFile, temporary_path};
 use crate::error::{IoContext, LogError};
-use crate::window::Window;
+use pelton_record::BatchHeader;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -24,6 +24,10 @@ impl<D: Disk> Segment<D> {
     /// The batches from `first` on that end below `end_exclusive` and fit into `max_bytes`; with `at_least_one`
     /// the first one in any case. Reads a few headers, found by the offset index: at most what lies between two
     /// of its entries, and one batch more.
+    ///
+    /// # Errors
+    /// [`LogError::Io`]; [`LogError::Damaged`] when a header on the way cannot be, so that no damage looks like a log that
+    /// has nothing more to give.
     pub(crate) fn extent(
         &self,
         disk: &D,
@@ -33,18 +37,25 @@ impl<D: Disk> Segment<D> {
         at_least_one: bool,
     ) -> Result<Option<Extent>, LogError> {
         let first_len = first.header.total_len();
-        if first.header.last_offset() >= end_exclusive || (first_len > max_bytes && !at_least_one) {
+        if first.header.last_offset() >= end_exclusive {
+            self.check_reach(first)?;
+            return Ok(None);
+        }
+        if first_len > max_bytes && !at_least_one {
             return Ok(None);
         }
         let (mut end, mut next_offset) = (self.len, self.next_offset);
-        if end_exclusive < self.next_offset
-            && let Some(behind) = self.find_offset(disk, end_exclusive)?
-        {
-            (end, next_offset) = (behind.position, behind.header.base_offset);
+        if end_exclusive < self.next_offset {
+            let anchor = self.anchor_before(disk, end_exclusive)?;
+            (end, next_offset) = self.boundary(anchor, first, |_, header| header.last_offset() >= end_exclusive)?;
+        }
+        if end <= first.position {
+            let reason = format!("the batch that offset {end_exclusive} is in lies before the one that ends below it");
+            return Err(self.damaged(first.position, reason));
         }
         let limit = first.position + max_bytes.max(first_len) as u64;
         if limit < end {
-            (end, next_offset) = self.last_boundary(disk, first.position, limit)?;
+            (end, next_offset) = self.last_boundary(disk, first, limit)?;
         }
         Ok(Some(Extent { position: first.position, len: end - first.position, next_offset }))
     }
@@ -87,19 +98,41 @@ impl<D: Disk> Segment<D> {
         Ok((file, 0))
     }
 
-    /// The last beginning of a batch that is not above `limit`, which lies below the segment's end, and that
-    /// batch's base offset.
-    fn last_boundary(&self, disk: &D, from: u64, limit: u64) -> Result<(u64, Offset), LogError> {
+    /// The last beginning of a batch that is not above `limit`, which lies below the segment's end and not below that of
+    /// `first`, and that batch's base offset.
+    fn last_boundary(&self, disk: &D, first: &Found, limit: u64) -> Result<(u64, Offset), LogError> {
         let entry = self.offset_index(disk)?.last_where(disk, |entry| u64::from(entry.position) <= limit)?;
-        let mut position = entry.map_or(0, |entry| u64::from(entry.position)).max(from);
-        let mut window = Window::new(&self.file, self.len, SEARCH_BYTES);
-        while let Some(header) = window.header_at(position).context("read", &self.path)? {
-            let header = header.map_err(|error| self.damaged(position, error.to_string()))?;
-            if position + header.total_len() as u64 > limit {
-                return Ok((position, header.base_offset));
+        let anchor = match self.anchor(entry) {
+            anchor if anchor.position > first.position => anchor,
+            _ => Anchor { position: first.position, first: First::Begins(first.header.base_offset) },
+        };
+        self.boundary(anchor, first, |position, header| position + header.total_len() as u64 > limit)
+    }
+
+    /// Where the first batch from `anchor` on begins for which `behind` holds, and its base offset; or the first that is
+    /// damaged, so that what lies between `first` and it can be read.
+    fn boundary(
+        &self,
+        anchor: Anchor,
+        first: &Found,
+        behind: impl Fn(u64, &BatchHeader) -> bool,
+    ) -> Result<(u64, Offset), LogError> {
+        let mut walk = self.walk(anchor);
+        loop {
+            match walk.next() {
+                Ok(Some((position, header))) if behind(position, &header) => return Ok((position, header.base_offset)),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok((self.len, self.next_offset)),
+                Err(error) => return walk.before_damage(first.position, error),
             }
-            position += header.total_len() as u64;
         }
-        Ok((position, self.next_offset))
+    }
+
+    /// Whether a batch reaches no further than to the one behind it.
+    fn check_reach(&self, found: &Found) -> Result<(), LogError> {
+        let first = First::Begins(found.header.base_offset);
+        let mut walk = self.walk(Anchor { position: found.position, first });
+        walk.next()?;
+        walk.next().map(|_| ())
     }
 }

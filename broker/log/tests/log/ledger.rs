@@ -75,12 +75,6 @@ pub fn records(bytes: &[u8]) -> Vec<Record> {
     records.collect()
 }
 
-/// Whether two batches are the same but for their base offset and leader epoch, which no CRC covers: in Kafka's format
-/// a medium that changes those can only be found out by the batches around.
-pub fn same_under_crc(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left[8..12] == right[8..12] && left[16..] == right[16..]
-}
-
 impl Ledger {
     /// Notes a batch that the log took.
     pub fn appended(&mut self, bytes: Vec<u8>) {

@@ -261,27 +261,38 @@ impl Partition {
     }
 }
 
+/// Why a reader came no further.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The log says what is wrong.
+    Log(LogError),
+    /// The log gave what no reader takes.
+    #[allow(dead_code, reason = "it is what a test that fails shows")]
+    Reader(String),
+}
+
 /// Every batch of the log, whole and with its CRC checked, as a client reads it.
-pub fn read_all(log: &Log<SimDisk>) -> Result<Vec<Vec<u8>>, String> {
+pub fn read_all(log: &Log<SimDisk>) -> Result<Vec<Vec<u8>>, ReadError> {
+    let reader = |reason: String| Err(ReadError::Reader(reason));
     let (mut from, end) = (log.log_start(), log.log_end());
     let mut found = Vec::new();
     for _ in 0..MAX_READS {
         if from >= end {
             return Ok(found);
         }
-        let bytes = log.read(from, end, 700, true).map_err(|error| error.to_string())?;
+        let bytes = log.read(from, end, 700, true).map_err(ReadError::Log)?;
         if bytes.is_empty() {
-            return Err(format!("nothing is given at {from}, and the log ends at {end}"));
+            return reader(format!("nothing is given at {from}, and the log ends at {end}"));
         }
         for batch in batches(&bytes) {
-            let batch = batch.map_err(|error| error.to_string())?;
-            batch.verify_crc().map_err(|error| error.to_string())?;
+            let batch = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
+            let batch = batch.map_err(|error| ReadError::Reader(error.to_string()))?;
             if batch.header().next_offset() <= from {
-                return Err(format!("a batch at {} was given for {from}", batch.header().base_offset));
+                return reader(format!("a batch at {} was given for {from}", batch.header().base_offset));
             }
             from = batch.header().next_offset();
             found.push(batch.bytes().to_vec());
         }
     }
-    Err("the log has no end".to_owned())
+    reader("the log has no end".to_owned())
 }

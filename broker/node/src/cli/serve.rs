@@ -13,7 +13,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 ///
 /// Without any option it listens on 127.0.0.1:9092, keeps its data in ./pelton-data and answers admin requests on
 /// 127.0.0.1:9644. When it is ready it prints one line with its addresses to standard output. SIGTERM or SIGINT
-/// stops it: the jobs commit, then the logs are closed; a second signal ends it at once.
+/// stops it: the jobs commit, then the logs are closed; a second signal ends it at once. It stops by itself, with an error,
+/// when the log directory fails that knows its topics.
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Read settings from a Kafka `server.properties` file.
@@ -109,10 +110,16 @@ async fn serve(config: NodeConfig) -> anyhow::Result<ExitCode> {
         node.admin(),
         data_dir.display()
     ));
-    signals.next().await;
-    tracing::info!("stopping; a second signal ends the process at once");
+    let failure = tokio::select! {
+        () = signals.next() => None,
+        reason = node.failed() => Some(reason),
+    };
+    match &failure {
+        None => tracing::info!("stopping; a second signal ends the process at once"),
+        Some(reason) => tracing::error!("stopping: {reason}"),
+    }
     tokio::select! {
-        () = node.stop() => Ok(ExitCode::SUCCESS),
+        () = node.stop() => failure.map_or(Ok(ExitCode::SUCCESS), |reason| Err(anyhow!(reason))),
         () = signals.next() => {
             tracing::warn!("ended before the logs were closed; the next start checks their tails");
             Ok(ExitCode::FAILURE)

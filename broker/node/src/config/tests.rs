@@ -48,7 +48,7 @@ transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\nlog
 log.segment.bytes=1073741824\nlog.retention.check.interval.ms=300000\n";
     let (config, notices) = build(shipped).unwrap();
     assert_eq!((config.core.node_id, config.core.num_partitions), (7, 4));
-    assert_eq!((config.network_threads, config.shards), (3, 8));
+    assert_eq!((config.network_threads, config.shards, config.recovery_threads_per_data_dir), (3, 8, 1));
     assert_eq!(config.advertised, Some(("example.org".to_owned(), 19092)));
     assert_eq!(config.log.retention_ms, Some(12 * 3_600_000));
     assert_eq!(config.statics["num.partitions"], "4");
@@ -99,6 +99,29 @@ fn compaction_is_set_by_kafkas_keys() {
     let (config, _) = build("").unwrap();
     assert_eq!(config.log.compaction, pelton_log::compaction::CompactionConfig::default());
     assert_eq!(config.cleaner, pelton_server::driver::cleaner::CleanerConfig::default());
+    assert_eq!(config.core.cleanup_policy, pelton_core::config::CleanupPolicy::default());
+    let (config, notices) = build("log.cleanup.policy=compact,delete\nlog.cleaner.threads=3\n").unwrap();
+    assert!(config.core.cleanup_policy.compact && config.core.cleanup_policy.delete);
+    assert_eq!((config.cleaner.threads, notices), (3, Vec::new()));
+}
+
+#[test]
+fn recovery_and_moves_are_set_by_kafkas_keys() {
+    let (config, _) = build("").unwrap();
+    assert_eq!((config.recovery_threads_per_data_dir, config.move_bytes_per_second), (2, None));
+    let text = "num.recovery.threads.per.data.dir=8\nreplica.alter.log.dirs.io.max.bytes.per.second=1000000\n";
+    let (config, notices) = build(text).unwrap();
+    assert_eq!((config.recovery_threads_per_data_dir, config.move_bytes_per_second), (8, Some(1_000_000)));
+    assert_eq!(notices, []);
+}
+
+#[test]
+fn what_is_set_in_hours_is_shown_as_what_topics_go_by() {
+    let (config, _) = build("log.roll.hours=2\nlog.retention.minutes=5\n").unwrap();
+    assert_eq!(
+        (config.statics["log.roll.ms"].as_str(), config.statics["log.retention.ms"].as_str()),
+        ("7200000", "300000")
+    );
 }
 
 #[test]
@@ -115,6 +138,9 @@ fn bad_values_are_refused_with_their_place_and_what_is_right() {
         ("log.dirs=/a,/b,/a", "log.dirs", "several different ones"),
         ("log.dirs=/a,,/b", "log.dirs", "parted by commas"),
         ("log.cleaner.min.cleanable.ratio=2", "log.cleaner.min.cleanable.ratio", "a number from 0 to 1"),
+        ("log.cleanup.policy=compress", "log.cleanup.policy", "`compact`"),
+        ("log.cleaner.threads=0", "log.cleaner.threads", "from 1 to 64"),
+        ("num.recovery.threads.per.data.dir=0", "num.recovery.threads.per.data.dir", "from 1 to 256"),
         ("log.cleaner.dedupe.buffer.size=1", "log.cleaner.dedupe.buffer.size", "1024"),
         ("pelton.plugin.signatures=maybe", "pelton.plugin.signatures", "`require`"),
         ("pelton.plugin.signatures=require", "pelton.plugin.signatures", "pelton.plugin.trusted.keys"),

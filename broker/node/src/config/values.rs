@@ -1,7 +1,7 @@
 //! Turns the texts of the settings into their types. Every refusal names the key, its place and what is right.
 
 use super::{ConfigError, DEFAULT_DATA_DIR, NodeConfig, Origin};
-use pelton_core::config::CoreConfig;
+use pelton_core::config::{CleanupPolicy, CoreConfig};
 use pelton_core::partition::rules::compression_named;
 use pelton_log::LogConfig;
 use pelton_log::compaction::CompactionConfig;
@@ -41,6 +41,8 @@ impl<'a> Values<'a> {
             admin_token,
             network_threads: self.threads("num.network.threads", cores)?,
             shards: self.threads("num.io.threads", cores)?,
+            recovery_threads_per_data_dir: self.number("num.recovery.threads.per.data.dir", 1..=256)? as usize,
+            move_bytes_per_second: self.move_bytes_per_second()?,
             core: self.core()?,
             log: self.log()?,
             cleaner: self.cleaner()?,
@@ -69,6 +71,9 @@ impl<'a> Values<'a> {
             "LogAppendTime" => TimestampType::LogAppend,
             _ => return self.refuse("log.message.timestamp.type", "`CreateTime` or `LogAppendTime`"),
         };
+        let Some(cleanup_policy) = CleanupPolicy::parse(self.text("log.cleanup.policy")) else {
+            return self.refuse("log.cleanup.policy", "`delete`, `compact`, or both parted by a comma");
+        };
         let compression = self.text("compression.type");
         if !["uncompressed", "gzip", "snappy", "lz4", "zstd", "producer"].contains(&compression) {
             return self.refuse("compression.type", "`uncompressed`, `gzip`, `snappy`, `lz4`, `zstd` or `producer`");
@@ -79,6 +84,7 @@ impl<'a> Values<'a> {
             None
         };
         Ok(CoreConfig {
+            cleanup_policy,
             message_timestamp_type,
             message_timestamp_before_max_ms: self.number("log.message.timestamp.before.max.ms", 0..=i64::MAX)?,
             message_timestamp_after_max_ms: self.number("log.message.timestamp.after.max.ms", 0..=i64::MAX)?,
@@ -160,11 +166,18 @@ impl<'a> Values<'a> {
         let io_max = self.decimal("log.cleaner.io.max.bytes.per.second", 1.0..=f64::MAX)?;
         Ok(CleanerConfig {
             enable: self.flag("log.cleaner.enable")?,
+            threads: self.number("log.cleaner.threads", 1..=64)? as usize,
             dedupe_buffer_bytes: self.number("log.cleaner.dedupe.buffer.size", 1_024..=1 << 40)? as usize,
             // Kafka's default is the largest number there is, which is no limit.
             io_max_bytes_per_second: (io_max < u64::MAX as f64).then_some(io_max as u64),
             backoff_ms: self.number("log.cleaner.backoff.ms", 1..=i64::MAX)? as u64,
         })
+    }
+
+    fn move_bytes_per_second(&self) -> Result<Option<u64>, ConfigError> {
+        let most = self.number("replica.alter.log.dirs.io.max.bytes.per.second", 1..=i64::MAX)?;
+        // Kafka's default is the largest number there is, which is no limit.
+        Ok((most < i64::MAX).then_some(most as u64))
     }
 
     fn listeners(&self) -> Result<Vec<SocketAddr>, ConfigError> {
@@ -293,6 +306,9 @@ impl<'a> Values<'a> {
         statics.insert("log.dirs".to_owned(), dirs.join(","));
         statics.insert("num.network.threads".to_owned(), config.network_threads.to_string());
         statics.insert("num.io.threads".to_owned(), config.shards.to_string());
+        if let Some(roll_ms) = config.log.segment_ms {
+            statics.insert("log.roll.ms".to_owned(), roll_ms.to_string());
+        }
         statics.insert("log.retention.ms".to_owned(), config.log.retention_ms.unwrap_or(-1).to_string());
         statics
     }

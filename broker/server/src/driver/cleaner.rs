@@ -1,19 +1,19 @@
-//! The thread that compacts logs, and removes the files that compaction and retention have put aside.
+//! The threads that compact logs, and remove the files that compaction and retention have put aside.
 //!
-//! It asks the shards which logs may be compacted, lets `pelton_log::compaction::plan` choose one, reads and writes over
-//! handles of its own, and has the shard that owns the log put each new segment in its place. So no shard waits for it,
-//! and a log that was deleted, cut or opened anew meanwhile is simply not replaced.
+//! A thread asks the shards which logs may be compacted, lets `pelton_log::compaction::plan` choose one that no other thread
+//! is at, reads and writes over handles of its own, and has the shard that owns the log put each new segment in its place.
+//! So no shard waits for it, and a log that was deleted, cut or opened anew meanwhile is simply not replaced.
 //!
-//! Bounds: one log at a time, one offset map of `log.cleaner.dedupe.buffer.size` at most, which is given back when the log
-//! is done; `log.cleaner.io.max.bytes.per.second` for reads and writes together. A log that cannot be compacted is left
-//! alone until it is opened anew.
+//! Bounds: `log.cleaner.threads` logs at a time, one offset map for each, `log.cleaner.dedupe.buffer.size` in all at most,
+//! which is given back when the log is done; `log.cleaner.io.max.bytes.per.second` for reads and writes of all threads
+//! together. A log that cannot be compacted is left alone until it is opened anew.
 
 mod checkpoint;
 mod shard;
-mod throttle;
 
 pub(crate) use shard::CleanerLetter;
 
+use super::throttle::Throttle;
 use super::{Letter, ShardMailbox};
 use checkpoint::Checkpoints;
 use pelton_core::model::TopicPartition;
@@ -23,22 +23,24 @@ use pelton_log::compaction::{Compaction, CompactionError, CompactionStats, Pace}
 use shard::{Candidate, Material};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use throttle::Throttle;
 use tokio::sync::oneshot;
 
 /// How long a shard may take to answer; it may be opening logs.
 const SHARD_PATIENCE: Duration = Duration::from_secs(300);
 
-/// Settings of the thread, by Kafka's names.
+/// Settings of the threads, by Kafka's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CleanerConfig {
     /// `log.cleaner.enable`.
     pub enable: bool,
-    /// `log.cleaner.dedupe.buffer.size`: bytes of the map of keys.
+    /// `log.cleaner.threads`: logs that are compacted at the same time.
+    pub threads: usize,
+    /// `log.cleaner.dedupe.buffer.size`: bytes of the maps of keys, all threads together.
     pub dedupe_buffer_bytes: usize,
     /// `log.cleaner.io.max.bytes.per.second`: bytes read and written, together. `None`: no limit.
     pub io_max_bytes_per_second: Option<u64>,
@@ -48,7 +50,13 @@ pub struct CleanerConfig {
 
 impl Default for CleanerConfig {
     fn default() -> Self {
-        Self { enable: true, dedupe_buffer_bytes: 128 << 20, io_max_bytes_per_second: None, backoff_ms: 15_000 }
+        Self {
+            enable: true,
+            threads: 1,
+            dedupe_buffer_bytes: 128 << 20,
+            io_max_bytes_per_second: None,
+            backoff_ms: 15_000,
+        }
     }
 }
 
@@ -60,35 +68,40 @@ enum Order {
     Stop,
 }
 
-/// The way to the thread.
+/// The way to the threads.
 pub struct Cleaner {
-    orders: Sender<Order>,
-    stopping: Arc<std::sync::atomic::AtomicBool>,
+    /// The first is told of files to be removed.
+    orders: Vec<Sender<Order>>,
+    work: Arc<Work>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl Cleaner {
-    /// Starts the thread.
+    /// Starts the threads.
     ///
     /// # Errors
     /// What the operating system says when it gives no thread.
-    pub(super) fn start(config: CleanerConfig, shards: Vec<ShardMailbox>) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let (orders, waiting) = mpsc::channel();
-        let stopping = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    pub(super) fn start(
+        config: CleanerConfig,
+        shards: Vec<ShardMailbox>,
+    ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (end, ended) = oneshot::channel();
-        let thread = CleanerThread {
-            config,
-            shards,
-            waiting,
-            stopping: stopping.clone(),
-            checkpoints: Checkpoints::default(),
-            uncleanable: BTreeSet::new(),
-            removals: Vec::new(),
-            _end: end,
-        };
-        let builder = std::thread::Builder::new().name("pelton-cleaner".to_owned());
-        let handle = builder.spawn(move || thread.run())?;
-        Ok((Self { orders, stopping, ended: Mutex::new(Some(ended)) }, handle))
+        let end = Arc::new(end);
+        let threads = config.threads.max(1);
+        let throttle = Mutex::new(Throttle::new(config.io_max_bytes_per_second));
+        let (started, stopping, choice) = (Instant::now(), AtomicBool::new(false), Mutex::default());
+        let work = Arc::new(Work { config, shards, stopping, choice, throttle, started });
+        let mut cleaner = Self { orders: Vec::new(), work, ended: Mutex::new(Some(ended)) };
+        let mut handles = Vec::new();
+        for index in 0..threads {
+            let (orders, waiting) = mpsc::channel();
+            let thread = CleanerThread { work: cleaner.work.clone(), waiting, removals: Vec::new(), _end: end.clone() };
+            // Where one cannot be started, those before it end with the ways to them.
+            cleaner.orders.push(orders);
+            let builder = std::thread::Builder::new().name(format!("pelton-cleaner-{index}"));
+            handles.push(builder.spawn(move || thread.run())?);
+        }
+        Ok((cleaner, handles))
     }
 
     /// Has files removed after `delay_ms` (`file.delete.delay.ms`). Those that are left when the broker stops are removed
@@ -97,29 +110,47 @@ impl Cleaner {
         let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
         // A delay past the end of time is as good as none: the files are removed by the next start.
         if let Some(due) = Instant::now().checked_add(delay).filter(|_| !files.is_empty()) {
-            let _ = self.orders.send(Order::Remove(due, files));
+            let _ = self.orders[0].send(Order::Remove(due, files));
         }
     }
 
-    /// Tells the thread to end, which it does within a batch or a tenth of a second. The receiver then closes.
+    /// Tells the threads to end, which they do within a batch or a tenth of a second. The receiver then closes.
     pub(super) fn stop(&self) -> Option<oneshot::Receiver<()>> {
-        self.stopping.store(true, std::sync::atomic::Ordering::Release);
-        let _ = self.orders.send(Order::Stop);
+        self.work.stopping.store(true, Ordering::Release);
+        for orders in &self.orders {
+            let _ = orders.send(Order::Stop);
+        }
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-struct CleanerThread {
+/// What the threads share.
+struct Work {
     config: CleanerConfig,
     shards: Vec<ShardMailbox>,
-    waiting: mpsc::Receiver<Order>,
-    stopping: Arc<std::sync::atomic::AtomicBool>,
+    stopping: AtomicBool,
+    /// Held while a log is chosen, never while one is compacted.
+    choice: Mutex<Choice>,
+    throttle: Mutex<Throttle>,
+    started: Instant,
+}
+
+/// What the choice of a log depends on, beside the logs.
+#[derive(Default)]
+struct Choice {
     checkpoints: Checkpoints,
     /// Logs that failed, by partition and opening.
     uncleanable: BTreeSet<(TopicPartition, u64)>,
+    /// Logs that a thread is at.
+    taken: BTreeSet<TopicPartition>,
+}
+
+struct CleanerThread {
+    work: Arc<Work>,
+    waiting: mpsc::Receiver<Order>,
     removals: Vec<(Instant, Vec<PathBuf>)>,
-    /// Dropped when the thread ends.
-    _end: oneshot::Sender<()>,
+    /// Dropped when the last thread ends.
+    _end: Arc<oneshot::Sender<()>>,
 }
 
 /// The broker ends, or the shard that was asked has.
@@ -127,7 +158,7 @@ struct Stopping;
 
 impl CleanerThread {
     fn run(mut self) {
-        let backoff = Duration::from_millis(self.config.backoff_ms);
+        let backoff = Duration::from_millis(self.work.config.backoff_ms);
         let mut next_round = Instant::now() + backoff;
         loop {
             let now = Instant::now();
@@ -152,60 +183,29 @@ impl CleanerThread {
 
     /// Compacts the log that needs it most. Says whether it did.
     fn round(&mut self) -> Result<bool, Stopping> {
-        if !self.config.enable {
-            return Ok(false);
-        }
-        let candidates = self.candidates()?;
-        self.checkpoints.keep_only(&candidates);
-        self.uncleanable.retain(|(partition, generation)| {
-            candidates.iter().any(|log| log.partition == *partition && log.generation == *generation)
-        });
         let now_ms = now_ms();
-        let mut logs: Vec<(&Candidate, Cleanable)> = Vec::new();
-        for log in &candidates {
-            if self.uncleanable.contains(&(log.partition.clone(), log.generation)) {
-                continue;
-            }
-            let checkpoint = self.checkpoints.of(log);
-            let part = cleanable(&log.sealed, log.log_start, log.stable_end, checkpoint, &log.config, now_ms);
-            logs.extend(part.map(|part| (log, part)));
-        }
-        let Some(chosen) = dirtiest(logs.iter().map(|(log, part)| (part, &log.config))) else { return Ok(false) };
-        let (log, part) = (logs[chosen].0.clone(), logs[chosen].1);
-        self.compact(&log, part, now_ms)
-    }
-
-    fn candidates(&self) -> Result<Vec<Candidate>, Stopping> {
-        let mut candidates = Vec::new();
-        for shard in 0..self.shards.len() {
-            candidates.extend(self.ask(shard, |answer| CleanerLetter::Candidates { answer })?);
-        }
-        Ok(candidates)
-    }
-
-    /// Asks a shard, and waits for its answer.
-    fn ask<T>(&self, shard: usize, letter: impl FnOnce(Sender<T>) -> CleanerLetter) -> Result<T, Stopping> {
-        ask(&self.shards, shard, letter)
+        let work = self.work.clone();
+        let Some((log, part)) = work.choose(now_ms)? else { return Ok(false) };
+        let compacted = self.compact(&log, part, now_ms);
+        work.choice().taken.remove(&log.partition);
+        compacted
     }
 
     /// Says whether the log is cleaner now.
     fn compact(&mut self, log: &Candidate, part: Cleanable, now_ms: i64) -> Result<bool, Stopping> {
-        let shard = super::shard_of(&log.partition, self.shards.len());
+        let work = self.work.clone();
+        let shards = &work.shards;
+        let shard = super::shard_of(&log.partition, shards.len());
         let (partition, generation) = (log.partition.clone(), log.generation);
         let material =
-            self.ask(shard, |answer| CleanerLetter::Material { partition, generation, end: part.end, answer })?;
+            ask(shards, shard, |answer| CleanerLetter::Material { partition, generation, end: part.end, answer })?;
         // It was closed, or deleted: the next round sees the logs as they are then.
         let Some(Material { source, producers }) = material else { return Ok(false) };
         let mut compaction = Compaction::new(source, part, producers, now_ms);
-        let mut pace = Paced {
-            throttle: Throttle::new(self.config.io_max_bytes_per_second),
-            started: Instant::now(),
-            stopping: &self.stopping,
-        };
-        let shards = &self.shards;
         let removals = &mut self.removals;
         let delay = Duration::from_millis(u64::try_from(log.file_delete_delay_ms).unwrap_or(0));
-        let outcome = compaction.run(self.config.dedupe_buffer_bytes, &mut pace, &mut |cleaned| {
+        let buffer_bytes = work.config.dedupe_buffer_bytes / work.config.threads.max(1);
+        let outcome = compaction.run(buffer_bytes, &mut Paced(&work), &mut |cleaned| {
             let (partition, cleaned) = (log.partition.clone(), Box::new(cleaned));
             let replaced =
                 ask(shards, shard, |answer| CleanerLetter::Replace { partition, generation, cleaned, answer });
@@ -217,11 +217,11 @@ impl CleanerThread {
         match outcome {
             Ok(end) => {
                 report(log, &part, &stats);
-                self.checkpoints.set(log, end);
+                work.choice().checkpoints.set(log, end);
                 return Ok(true);
             }
             Err(CompactionError::Stopped) => {
-                if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
+                if work.is_stopping() {
                     return Err(Stopping);
                 }
                 tracing::info!(partition = %log.partition, "a log changed while it was compacted; it is left for later");
@@ -229,14 +229,9 @@ impl CleanerThread {
             Err(CompactionError::Log(error)) if error.is_out_of_space() => {
                 tracing::warn!(partition = %log.partition, %error, "there is no room to compact a log; it is tried again");
             }
-            Err(CompactionError::Log(error)) => self.give_up(log, &error),
+            Err(CompactionError::Log(error)) => work.give_up(log, &error),
         }
         Ok(false)
-    }
-
-    fn give_up(&mut self, log: &Candidate, error: &LogError) {
-        tracing::error!(partition = %log.partition, %error, "a log cannot be compacted, and is left alone until the next start");
-        self.uncleanable.insert((log.partition.clone(), log.generation));
     }
 
     fn remove_due(&mut self, now: Instant) {
@@ -254,6 +249,58 @@ impl CleanerThread {
     }
 }
 
+impl Work {
+    fn choice(&self) -> MutexGuard<'_, Choice> {
+        self.choice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Takes the log that needs compaction most and that no thread is at.
+    fn choose(&self, now_ms: i64) -> Result<Option<(Candidate, Cleanable)>, Stopping> {
+        if !self.config.enable {
+            return Ok(None);
+        }
+        let mut choice = self.choice();
+        let candidates = self.candidates()?;
+        let Choice { checkpoints, uncleanable, taken } = &mut *choice;
+        checkpoints.keep_only(&candidates);
+        uncleanable.retain(|(partition, generation)| {
+            candidates.iter().any(|log| log.partition == *partition && log.generation == *generation)
+        });
+        let mut logs: Vec<(&Candidate, Cleanable)> = Vec::new();
+        for log in &candidates {
+            let failed = uncleanable.contains(&(log.partition.clone(), log.generation));
+            if failed || taken.contains(&log.partition) {
+                continue;
+            }
+            let checkpoint = checkpoints.of(log);
+            let part = cleanable(&log.sealed, log.log_start, log.stable_end, checkpoint, &log.config, now_ms);
+            logs.extend(part.map(|part| (log, part)));
+        }
+        let Some(chosen) = dirtiest(logs.iter().map(|(log, part)| (part, &log.config))) else { return Ok(None) };
+        let (log, part) = (logs[chosen].0.clone(), logs[chosen].1);
+        taken.insert(log.partition.clone());
+        Ok(Some((log, part)))
+    }
+
+    fn candidates(&self) -> Result<Vec<Candidate>, Stopping> {
+        let mut candidates = Vec::new();
+        for shard in 0..self.shards.len() {
+            candidates.extend(ask(&self.shards, shard, |answer| CleanerLetter::Candidates { answer })?);
+        }
+        Ok(candidates)
+    }
+
+    fn give_up(&self, log: &Candidate, error: &LogError) {
+        tracing::error!(partition = %log.partition, %error, "a log cannot be compacted, and is left alone until the next start");
+        self.choice().uncleanable.insert((log.partition.clone(), log.generation));
+    }
+}
+
+/// Asks a shard, and waits for its answer.
 fn ask<T>(
     shards: &[ShardMailbox],
     shard: usize,
@@ -279,20 +326,17 @@ fn report(log: &Candidate, part: &Cleanable, stats: &CompactionStats) {
 }
 
 /// Waits as the throttle says, and sees that the thread is to end.
-struct Paced<'a> {
-    throttle: Throttle,
-    started: Instant,
-    stopping: &'a std::sync::atomic::AtomicBool,
-}
+struct Paced<'a>(&'a Work);
 
 impl Pace for Paced<'_> {
     fn go_on(&mut self, bytes: u64) -> bool {
-        self.throttle.take(bytes);
+        let Work { throttle, started, .. } = self.0;
+        let until = throttle.lock().unwrap_or_else(PoisonError::into_inner).take(started.elapsed(), bytes);
         loop {
-            if self.stopping.load(std::sync::atomic::Ordering::Acquire) {
+            if self.0.is_stopping() {
                 return false;
             }
-            let wait = self.throttle.wait(self.started.elapsed());
+            let wait = until.saturating_sub(started.elapsed());
             if wait.is_zero() {
                 return true;
             }
@@ -305,3 +349,6 @@ fn now_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

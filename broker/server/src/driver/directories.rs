@@ -9,7 +9,7 @@
 
 pub mod moving;
 pub mod names;
-mod offline;
+pub(in crate::driver) mod offline;
 pub mod placement;
 mod questions;
 mod swap;
@@ -28,6 +28,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// In the directory of a log whose copy is about to take its place: the `directory.id` of where the copy is.
@@ -44,6 +45,8 @@ pub struct LogDirectories {
     pub moves: Moves,
     /// Whether the partitions that existed before this start are all open.
     started: AtomicBool,
+    /// Why the broker cannot go on, from then on.
+    broken: watch::Sender<Option<String>>,
     state: Mutex<State>,
 }
 
@@ -131,6 +134,7 @@ impl LogDirectories {
             metadata,
             moves: Moves::default(),
             started: AtomicBool::new(false),
+            broken: watch::Sender::new(None),
             state: Mutex::new(state),
         })
     }
@@ -260,8 +264,36 @@ impl LogDirectories {
         if first {
             let path = directory.path().display();
             tracing::error!(%path, reason, "a log directory has failed; the partitions in it are offline");
+            if index == self.metadata {
+                self.metadata_failed(&format!("{path} has failed ({reason}), which holds it"));
+            }
         }
         first
+    }
+
+    /// The log of the cluster image is out of reach, and no topic can be made, changed or deleted from now on.
+    pub fn metadata_failed(&self, reason: &str) {
+        self.broken.send_if_modified(|broken| {
+            let first = broken.is_none();
+            broken.get_or_insert_with(|| {
+                format!(
+                    "the broker cannot go on without {METADATA_TOPIC}-0, which knows its topics: {reason}; repair or replace \
+                     the disk and start the broker again"
+                )
+            });
+            first
+        });
+    }
+
+    /// Why the broker cannot go on, once it cannot.
+    pub fn broken(&self) -> watch::Receiver<Option<String>> {
+        self.broken.subscribe()
+    }
+
+    /// The directory that the file is in.
+    pub fn of_file(&self, path: &Path) -> Option<DirectoryIndex> {
+        let holders = self.directories.iter().enumerate().filter(|(_, directory)| path.starts_with(directory.path()));
+        holders.max_by_key(|(_, d)| d.path().components().count()).map(|(index, _)| DirectoryIndex(index))
     }
 
     /// One log more or less in a directory.

@@ -174,7 +174,9 @@ impl ShardThread {
         mut answer: Fetched,
     ) -> Result<Fetched, Refusal> {
         let open = self.logs.get(partition).ok_or(Refusal::UnknownTopicOrPartition)?;
-        if let Some(slice) = open.log.slice(from, end, max_bytes, true).map_err(refusal)? {
+        if let Some(slice) =
+            open.log.slice(from, end, max_bytes, true).map_err(|error| self.unread(partition, error))?
+        {
             answer.records = Stored::records(slice);
         }
         if with_aborted {
@@ -203,21 +205,34 @@ impl ShardThread {
             OffsetLookup::MaxTimestamp => open
                 .log
                 .max_timestamp_offset(end)
-                .map_err(refusal)?
+                .map_err(|error| self.unread(partition, error))?
                 .map(|found| (found.offset, Some(Timestamp(found.timestamp)))),
             OffsetLookup::AtOrAfter(timestamp) => open
                 .log
                 .offset_for_timestamp(timestamp.0, end)
-                .map_err(refusal)?
+                .map_err(|error| self.unread(partition, error))?
                 .map(|found| (found.offset, Some(Timestamp(found.timestamp)))),
         };
         Ok(PartitionReply::Located { found, leader_epoch })
     }
+
+    /// Records could not be read: the directory that they are in may have failed.
+    fn unread(&self, partition: &TopicPartition, error: LogError) -> Refusal {
+        if matches!(error, LogError::Io { .. }) {
+            self.suspect(partition);
+        }
+        refusal(error)
+    }
 }
 
-fn refusal(error: LogError) -> Refusal {
+/// What a reader is told of an error of a log.
+pub(crate) fn refusal(error: LogError) -> Refusal {
     match error {
         LogError::OffsetOutOfRange { .. } => Refusal::OffsetOutOfRange,
+        damaged @ LogError::Damaged { .. } => {
+            tracing::error!(error = %damaged, "records are damaged, and are kept from their readers");
+            Refusal::CorruptMessage(damaged.to_string())
+        }
         full if full.is_out_of_space() => Refusal::NoRoom(full.to_string()),
         other => {
             tracing::error!(error = %other, "a log cannot be read");

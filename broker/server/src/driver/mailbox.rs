@@ -88,14 +88,12 @@ impl<L> Letters<L> {
 
 /// Ends the process when a machine has found its own state impossible: going on would show clients what must
 /// not be seen, and the log is what a restart goes by.
-struct AbortOnPanic;
+pub(super) struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(
-                "a shard found its state impossible; the broker ends, and its logs tell a restart the truth"
-            );
+            tracing::error!("the broker found its state impossible; it ends, and its logs tell a restart the truth");
             std::process::abort();
         }
     }
@@ -212,6 +210,12 @@ impl<A: Addressee> Mailbox<A> {
         if asleep {
             self.0.bell.notify_one();
         }
+    }
+
+    /// The first letter, for a test that stands in for the shard.
+    #[cfg(test)]
+    pub fn take_first(&self) -> Option<A::Letter> {
+        self.take(|_| true)
     }
 
     /// The first letter, if it is wanted.

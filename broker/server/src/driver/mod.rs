@@ -19,12 +19,14 @@ mod opening;
 mod pending;
 mod shard_thread;
 pub mod storage;
+mod throttle;
 mod timers;
 mod topic_log;
 
-pub use opening::Opening;
+pub(crate) use effects::refusal;
+pub use opening::progress::Opening;
 pub use pending::{Pending, first_of};
-pub use topic_log::{deletes, log_config, ratio_ppm};
+pub use topic_log::{log_config, ratio_ppm};
 
 use crate::driver::checkpoints::Checkpoints;
 use crate::driver::cleaner::{Cleaner, CleanerConfig, CleanerLetter};
@@ -32,6 +34,7 @@ use crate::driver::directories::LogDirectories;
 use crate::driver::directories::worker::{DirectoryLetter, Worker};
 use crate::driver::flusher::Flusher;
 use crate::driver::mailbox::Mailbox;
+use crate::driver::opening::recovery::{Opened, Recovery, ToOpen};
 use crate::driver::shard_thread::ShardThread;
 use pelton_core::cluster::ClusterImage;
 use pelton_core::config::CoreConfig;
@@ -60,6 +63,10 @@ pub(crate) enum Letter {
     Deliver(Envelope),
     /// A partition to open, or to begin.
     Open { partition: TopicPartition, topic_id: TopicId, configs: Arc<BTreeMap<String, String>> },
+    /// A log that this shard has handed over is open, or could not be opened.
+    Opened(Box<Opened>),
+    /// Every log that was there is open: load the coordinators.
+    LoadCoordinators,
     /// The configs of a partition's topic were changed.
     Configure { partition: TopicPartition, topic_id: TopicId, configs: Arc<BTreeMap<String, String>> },
     /// A partition to close and to delete.
@@ -91,6 +98,10 @@ pub(crate) struct Shared {
     pub checkpoints: Arc<Checkpoints>,
     pub images: watch::Sender<Arc<ClusterImage>>,
     pub opening: Arc<Opening>,
+    /// `num.recovery.threads.per.data.dir`.
+    pub recovery_threads: usize,
+    /// `replica.alter.log.dirs.io.max.bytes.per.second`.
+    pub move_bytes_per_second: Option<u64>,
 }
 
 /// The way to the parts.
@@ -99,6 +110,8 @@ pub struct Driver {
     mailboxes: Vec<ShardMailbox>,
     worker: Worker,
     cleaner: Cleaner,
+    /// Opens logs for the shards whose indexes stand beside them.
+    recovery: Recovery<(usize, ToOpen)>,
     checkpoints: Arc<Checkpoints>,
     tokens: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -111,8 +124,15 @@ impl Driver {
     /// What the operating system says when it gives no thread.
     pub(crate) fn start(shards: usize, shared: Shared) -> std::io::Result<Arc<Self>> {
         let mailboxes: Vec<ShardMailbox> = (0..shards.max(1)).map(|_| Mailbox::new()).collect();
-        let (worker, worker_thread) = Worker::start(shared.directories.clone(), mailboxes.clone())?;
-        let (cleaner, cleaner_thread) = Cleaner::start(shared.cleaner.clone(), mailboxes.clone())?;
+        let (worker, worker_thread) =
+            Worker::start(shared.directories.clone(), shared.move_bytes_per_second, mailboxes.clone())?;
+        let (cleaner, cleaner_threads) = Cleaner::start(shared.cleaner.clone(), mailboxes.clone())?;
+        let directories = shared.directories.all().len();
+        let openers = mailboxes.clone();
+        let open = move |(shard, log): (usize, ToOpen)| {
+            let _ = openers[shard].send(Letter::Opened(Box::new(log.open())));
+        };
+        let (recovery, recovery_threads) = Recovery::start(directories, shared.recovery_threads, open)?;
         let core = shared.core.clone();
         let checkpoints = shared.checkpoints.clone();
         let (checkpointer, checkpoint_thread) = checkpoints::start(checkpoints.clone(), mailboxes.clone())?;
@@ -121,13 +141,15 @@ impl Driver {
             mailboxes,
             worker,
             cleaner,
+            recovery,
             checkpoints,
             tokens: AtomicU64::new(0),
             threads: Mutex::default(),
         });
         let shared = Arc::new(shared);
         let (flusher, mut threads) = Flusher::start(4 * shards.clamp(1, 4), driver.mailboxes.clone())?;
-        threads.extend([worker_thread, cleaner_thread, checkpoint_thread]);
+        threads.extend([worker_thread, checkpoint_thread]);
+        threads.extend(cleaner_threads.into_iter().chain(recovery_threads));
         for (index, mailbox) in driver.mailboxes.iter().cloned().enumerate() {
             let shard = ShardThread::new(index, driver.clone(), shared.clone(), flusher.clone(), checkpointer.clone());
             let builder = std::thread::Builder::new().name(format!("pelton-shard-{index}"));
@@ -218,6 +240,7 @@ impl Driver {
         for mailbox in &self.mailboxes {
             let _ = mailbox.send(Letter::Abandon);
         }
+        self.recovery.end();
         drop(self.worker.stop());
         drop(self.cleaner.stop());
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,16 +1,25 @@
-//! Loading: counts the logs that are being opened, opens one, and shows a coordinator its own log.
+//! Loading: has the logs opened, takes them in, and shows a coordinator its own log.
+//!
+//! [`plan`] decides the order, [`recovery`] has the threads, [`progress`] counts. The log of the cluster image, which
+//! names all others, and logs that are made while the broker runs are opened by their shards.
+
+mod plan;
+pub(super) mod progress;
+pub(super) mod recovery;
 
 use super::checkpoints::states;
 use super::shard_thread::{OpenLog, ShardThread};
-use super::topic_log::{deletes, log_config};
-use pelton_core::event::{Envelope, Event, RecoveredBatch, RecoveredLog};
+use super::topic_log::log_config;
+use super::{Driver, Letter};
+use pelton_core::config::CleanupPolicy;
+use pelton_core::event::{Envelope, Event, RecoveredLog};
 use pelton_core::model::{METADATA_TOPIC, OFFSETS_TOPIC, PartId, TRANSACTIONS_TOPIC, TopicId, TopicPartition};
-use pelton_log::{BatchSummary, Log, LogError, OsDisk};
-use pelton_record::{ControlType, uncompressed_batch};
+use pelton_log::LogError;
+use pelton_record::uncompressed_batch;
+use progress::Ended;
+use recovery::{Opened, ToOpen};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
+use std::sync::Arc;
 
 /// The leader epoch of every partition: one node, which leads from the first record to the last.
 const LEADER_EPOCH: i32 = 0;
@@ -19,73 +28,113 @@ const REPLAY_BYTES: usize = 1 << 20;
 /// The largest batch of a coordinator's log, decompressed.
 const REPLAY_BATCH_MAX_BYTES: usize = 256 << 20;
 
-/// How much of the loading is left.
-#[derive(Debug, Default)]
-pub struct Opening {
-    outstanding: AtomicUsize,
-    failure: Mutex<Option<String>>,
-    changed: Notify,
-}
-
-impl Opening {
-    /// One more log is going to be opened.
-    pub fn begin(&self) {
-        self.outstanding.fetch_add(1, Ordering::SeqCst);
+impl Driver {
+    /// Everything that was there is open.
+    pub(crate) fn loaded(&self) {
+        self.recovery.end();
+        self.worker.loaded();
     }
 
-    /// One log has been opened, or could not be.
-    pub fn end(&self, result: Result<(), String>) {
-        if let Err(message) = result {
-            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
-        }
-        if self.outstanding.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.changed.notify_waiters();
-        }
-    }
-
-    /// Waits until every log that was asked for is open.
-    ///
-    /// # Errors
-    /// The first reason why one could not be opened.
-    pub async fn done(&self) -> Result<(), String> {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if self.outstanding.load(Ordering::SeqCst) == 0 {
-                let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-                return failure.map_or(Ok(()), Err);
-            }
-            changed.await;
+    fn load_coordinators(&self) {
+        for mailbox in &self.mailboxes {
+            let _ = mailbox.send(Letter::LoadCoordinators);
         }
     }
 }
 
 impl ShardThread {
-    /// Opens a partition, rebuilds its machine, and replays the log of the coordinator on it.
+    /// Opens a partition, or has it opened.
     pub(super) fn open(
         &mut self,
         partition: TopicPartition,
         topic_id: TopicId,
-        configs: &BTreeMap<String, String>,
-    ) -> Result<(), String> {
-        if self.logs.contains_key(&partition) {
-            return Ok(());
+        configs: Arc<BTreeMap<String, String>>,
+    ) {
+        let is_metadata = &*partition.topic == METADATA_TOPIC;
+        match self.find_log(&partition, topic_id, configs) {
+            Ok(None) => self.opening_ended(&partition, Ended::Done),
+            Err(error) => self.opening_ended(&partition, Ended::Failed(error)),
+            Ok(Some(log)) => {
+                if let Some(log) = if is_metadata { Some(log) } else { self.hand_over(log) } {
+                    let ended = match self.take_in(log.open()) {
+                        Ok(Some(part)) => self.replay(&part, &partition).map_or_else(Ended::Failed, |()| Ended::Done),
+                        Ok(None) => Ended::Done,
+                        Err(error) => Ended::Failed(error),
+                    };
+                    self.opening_ended(&partition, ended);
+                }
+            }
         }
-        let Some(placed) = self.place(&partition, topic_id)? else { return Ok(()) };
-        let mut batches = Vec::new();
-        let mut visit = |batch: &BatchSummary| {
-            let control = batch.control.map(|(kind, epoch)| (kind == ControlType::Commit, epoch));
-            batches.push(RecoveredBatch { header: batch.header, control });
+    }
+
+    /// Has the log opened by the threads that do so at a start; gives it back when they have ended.
+    fn hand_over(&self, log: ToOpen) -> Option<ToOpen> {
+        let recovery = &self.driver.recovery;
+        if recovery.has_ended() {
+            return Some(log);
+        }
+        let (directory, unread_bytes) = (log.placed.directory, log.unread_bytes());
+        recovery.open(directory, unread_bytes, (self.index, log)).map(|(_, log)| log)
+    }
+
+    /// Takes a log in that was opened for this shard.
+    pub(super) fn opened(&mut self, opened: Opened) {
+        let partition = opened.asked.partition.clone();
+        let ended = match self.take_in(opened) {
+            Ok(Some(part)) => {
+                self.unloaded.push((part, partition.clone()));
+                Ended::CoordinatorWaits
+            }
+            Ok(None) => Ended::Done,
+            Err(error) => Ended::Failed(error),
         };
-        let config = log_config(&self.shared.log, configs);
-        let (recovery_point, log_start) = self.shared.checkpoints.known(placed.directory, &partition);
+        self.opening_ended(&partition, ended);
+    }
+
+    /// Loads the coordinators that waited for all logs to be open.
+    pub(super) fn load_coordinators(&mut self) {
+        for (part, partition) in std::mem::take(&mut self.unloaded) {
+            let result = self.replay(&part, &partition);
+            if let Err(error) = &result {
+                tracing::error!(%partition, %error, "a coordinator cannot be loaded");
+            }
+            self.shared.opening.loaded(result);
+        }
+    }
+
+    fn opening_ended(&self, partition: &TopicPartition, ended: Ended) {
+        if let Ended::Failed(error) = &ended {
+            tracing::error!(%partition, %error, "a partition cannot be opened");
+        }
+        if self.shared.opening.end(ended) {
+            self.driver.load_coordinators();
+        }
+    }
+
+    /// What is to be opened; nothing where it is open already, or out of reach.
+    fn find_log(
+        &mut self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        configs: Arc<BTreeMap<String, String>>,
+    ) -> Result<Option<ToOpen>, String> {
+        if self.logs.contains_key(partition) {
+            return Ok(None);
+        }
+        let Some(placed) = self.place(partition, topic_id)? else { return Ok(None) };
+        let config = log_config(&self.shared.log, self.policy(&configs), &configs);
+        let (recovery_point, log_start) = self.shared.checkpoints.known(placed.directory, partition);
         let clean = self.shared.directories.of(placed.directory).was_clean();
         let known = pelton_log::Opening { topic_id: topic_id.0, clean, recovery_point, log_start };
-        let opened = Log::open(OsDisk, placed.path, config, known, &mut visit);
-        let (mut log, recovered) = match opened {
-            Ok(opened) => opened,
-            Err(error) => return self.open_failed(&partition, topic_id, placed.directory, &error),
+        Ok(Some(ToOpen { partition: partition.clone(), topic_id, configs, placed, config, known }))
+    }
+
+    /// Rebuilds the machine of a partition whose log is open. Gives the coordinator whose log it is.
+    fn take_in(&mut self, opened: Opened) -> Result<Option<PartId>, String> {
+        let Opened { asked: ToOpen { partition, topic_id, configs, placed, .. }, result } = opened;
+        let recovery::Found { mut log, recovered, batches } = match result {
+            Ok(found) => found,
+            Err(error) => return self.open_failed(&partition, topic_id, placed.directory, &error).map(|()| None),
         };
         if recovered.truncated_bytes > 0 {
             tracing::info!(%partition, bytes = recovered.truncated_bytes, "the torn end of the log was cut off");
@@ -95,22 +144,24 @@ impl ShardThread {
         let producers = states(&recovered.producers);
         let found = RecoveredLog { log_start, log_end, leader_epoch: LEADER_EPOCH, producers, batches };
         let mut effects = Vec::new();
-        self.shard.open(self.clock.now(), partition.clone(), topic_id, configs, found, &mut effects);
+        self.shard.open(self.clock.now(), partition.clone(), topic_id, &configs, found, &mut effects);
         self.generations += 1;
         let generation = self.generations;
         let directory = placed.directory;
-        let open =
-            OpenLog { log, directory, topic_id, generation, deletes: deletes(configs), syncing: false, wanted: None };
+        let deletes = self.policy(&configs).delete;
+        let open = OpenLog { log, directory, topic_id, generation, deletes, syncing: false, wanted: None };
         self.logs.insert(partition.clone(), open);
         self.perform(effects);
         self.snapshot(vec![partition.clone()]);
         if let Some(future) = placed.future {
             self.resume_move(&partition, future);
         }
-        match coordinator_on(&partition) {
-            Some(part) => self.replay(&part, &partition),
-            None => Ok(()),
+        // The directory may have failed while a thread read the log, and nobody knew of it here.
+        if self.shared.directories.of(directory).failure().is_some() {
+            let message = self.shared.directories.offline_message();
+            self.directory_failed(directory, &message);
         }
+        Ok(coordinator_on(&partition).filter(|_| self.logs.contains_key(&partition)))
     }
 
     fn replay(&mut self, part: &PartId, partition: &TopicPartition) -> Result<(), String> {
@@ -149,10 +200,15 @@ impl ShardThread {
         configs: &BTreeMap<String, String>,
     ) {
         self.shard.configure(partition, topic_id, configs);
+        let policy = self.policy(configs);
         if let Some(open) = self.logs.get_mut(partition).filter(|open| open.topic_id == topic_id) {
-            open.log.set_config(log_config(&self.shared.log, configs));
-            open.deletes = deletes(configs);
+            open.log.set_config(log_config(&self.shared.log, policy, configs));
+            open.deletes = policy.delete;
         }
+    }
+
+    fn policy(&self, configs: &BTreeMap<String, String>) -> CleanupPolicy {
+        CleanupPolicy::of(configs, self.shared.core.cleanup_policy)
     }
 
     /// Closes a partition and removes its log.
@@ -180,12 +236,4 @@ fn coordinator_on(partition: &TopicPartition) -> Option<PartId> {
         METADATA_TOPIC => Some(PartId::Cluster),
         _ => None,
     }
-}
-
-/// Tells the opener that a log is open, or why it is not.
-pub(super) fn report(opening: &Arc<Opening>, partition: &TopicPartition, result: Result<(), String>) {
-    if let Err(error) = &result {
-        tracing::error!(%partition, %error, "a partition cannot be opened");
-    }
-    opening.end(result);
 }

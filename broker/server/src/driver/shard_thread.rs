@@ -5,9 +5,9 @@ use super::effects::Outcomes;
 use super::flusher::{Flusher, Sync};
 use super::mailbox::Addressee;
 use super::timers::Timers;
-use super::{Driver, Letter, Shared, checkpoints, opening};
+use super::{Driver, Letter, Shared, checkpoints};
 use pelton_core::event::{Envelope, Event, PartitionReply, PartitionRequest, Reply, ReplyTo, Request};
-use pelton_core::model::{Offset, PartId, Timestamp, Token, TopicId, TopicPartition};
+use pelton_core::model::{METADATA_TOPIC, Offset, PartId, Timestamp, Token, TopicId, TopicPartition};
 use pelton_core::shard::Shard;
 use pelton_log::{Expired, Log, OsDisk};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -77,6 +77,8 @@ pub(crate) struct ShardThread {
     pub(super) to_sync: BTreeSet<TopicPartition>,
     /// Logs whose last write found no room.
     pub(super) full: BTreeSet<TopicPartition>,
+    /// Coordinators that are loaded when every log that was there is open.
+    pub(super) unloaded: Vec<(PartId, TopicPartition)>,
     flusher: Flusher,
     pub(super) checkpointer: mpsc::Sender<checkpoints::Round>,
 }
@@ -101,6 +103,7 @@ impl ShardThread {
             generations: 0,
             to_sync: BTreeSet::new(),
             full: BTreeSet::new(),
+            unloaded: Vec::new(),
             flusher,
             checkpointer,
         }
@@ -132,6 +135,9 @@ impl ShardThread {
     pub fn storage_failed(&mut self, partition: TopicPartition, message: String) {
         tracing::error!(%partition, error = message, "the log is fenced: its disk failed");
         self.suspect(&partition);
+        if &*partition.topic == METADATA_TOPIC {
+            self.shared.directories.metadata_failed(&message);
+        }
         if let Some(open) = self.logs.get_mut(&partition) {
             open.log.fence();
             open.wanted = None;
@@ -234,10 +240,9 @@ impl Addressee for ShardThread {
                 }
             }
             Letter::Deliver(envelope) => self.step(envelope),
-            Letter::Open { partition, topic_id, configs } => {
-                let result = self.open(partition.clone(), topic_id, &configs);
-                opening::report(&self.shared.opening, &partition, result);
-            }
+            Letter::Open { partition, topic_id, configs } => self.open(partition, topic_id, configs),
+            Letter::Opened(opened) => self.opened(*opened),
+            Letter::LoadCoordinators => self.load_coordinators(),
             Letter::Configure { partition, topic_id, configs } => self.configure(&partition, topic_id, &configs),
             Letter::Delete { partition, topic_id } => self.delete(&partition, topic_id),
             Letter::Synced { partition, generation, result } => self.synced(partition, generation, result),

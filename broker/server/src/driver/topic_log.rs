@@ -1,12 +1,13 @@
 //! What a topic's configs mean for the logs of its partitions.
 
+use pelton_core::config::CleanupPolicy;
 use pelton_log::LogConfig;
 use pelton_log::compaction::CompactionConfig;
 use std::collections::BTreeMap;
 
 /// The settings of a log: the topic's where it sets them, the broker's otherwise. Values were checked when they
-/// were set; one that does not parse is as good as none.
-pub fn log_config(defaults: &LogConfig, configs: &BTreeMap<String, String>) -> LogConfig {
+/// were set; one that does not parse is as good as none. `policy` is the topic's.
+pub fn log_config(defaults: &LogConfig, policy: CleanupPolicy, configs: &BTreeMap<String, String>) -> LogConfig {
     let number = |name: &str| configs.get(name).and_then(|value| value.trim().parse::<i64>().ok());
     let size = |name: &str, default: u32| {
         number(name).and_then(|value| u32::try_from(value).ok()).filter(|value| *value > 0).unwrap_or(default)
@@ -16,7 +17,7 @@ pub fn log_config(defaults: &LogConfig, configs: &BTreeMap<String, String>) -> L
         Some(value) => (value >= 0).then_some(value),
         None => default,
     };
-    let compact = has_policy(configs, "compact");
+    let compact = policy.compact;
     let compaction = compaction_config(&defaults.compaction, configs);
     // As in Kafka, a segment is closed in time for its records to be compacted.
     let segment_ms = match (limit("segment.ms", defaults.segment_ms), compaction.max_compaction_lag_ms) {
@@ -61,18 +62,11 @@ pub fn ratio_ppm(ratio: f64) -> u32 {
     (ratio.clamp(0.0, 1.0) * 1_000_000.0).round() as u32
 }
 
-/// Whether retention may delete segments of the topic: its `cleanup.policy` holds `delete`, beside `compact` or alone.
-pub fn deletes(configs: &BTreeMap<String, String>) -> bool {
-    !configs.contains_key("cleanup.policy") || has_policy(configs, "delete")
-}
-
-fn has_policy(configs: &BTreeMap<String, String>, policy: &str) -> bool {
-    configs.get("cleanup.policy").is_some_and(|value| value.split(',').any(|word| word.trim() == policy))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const COMPACT: CleanupPolicy = CleanupPolicy { delete: false, compact: true };
 
     fn configs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -81,25 +75,24 @@ mod tests {
     #[test]
     fn a_topic_overrides_the_broker_and_minus_one_is_no_limit() {
         let defaults = LogConfig { retention_bytes: Some(7), ..LogConfig::default() };
-        let config = log_config(&defaults, &configs(&[("retention.ms", "-1"), ("segment.bytes", "1024")]));
+        let config = log_config(
+            &defaults,
+            CleanupPolicy::default(),
+            &configs(&[("retention.ms", "-1"), ("segment.bytes", "1024")]),
+        );
         assert_eq!((config.retention_ms, config.segment_bytes, config.retention_bytes), (None, 1024, Some(7)));
-        assert_eq!(log_config(&defaults, &configs(&[("retention.bytes", "-1")])).retention_bytes, None);
-    }
-
-    #[test]
-    fn a_topic_is_deleted_from_when_its_policy_says_so() {
-        assert!(deletes(&configs(&[])));
-        assert!(deletes(&configs(&[("cleanup.policy", "delete")])));
-        assert!(!deletes(&configs(&[("cleanup.policy", "compact")])));
-        assert!(deletes(&configs(&[("cleanup.policy", "compact, delete")])));
+        assert_eq!(
+            log_config(&defaults, CleanupPolicy::default(), &configs(&[("retention.bytes", "-1")])).retention_bytes,
+            None
+        );
     }
 
     #[test]
     fn compaction_goes_by_the_topics_configs() {
         let config = log_config(
             &LogConfig::default(),
+            COMPACT,
             &configs(&[
-                ("cleanup.policy", "compact"),
                 ("min.cleanable.dirty.ratio", "0.1"),
                 ("min.compaction.lag.ms", "5"),
                 ("max.compaction.lag.ms", "60000"),
@@ -116,7 +109,7 @@ mod tests {
         assert_eq!((config.compaction, config.file_delete_delay_ms), (expected, 0));
         assert_eq!(config.segment_ms, Some(60_000), "a segment is closed in time to be compacted");
         let unlimited = [("max.compaction.lag.ms", "9223372036854775807")];
-        let config = log_config(&LogConfig::default(), &configs(&unlimited));
+        let config = log_config(&LogConfig::default(), COMPACT, &configs(&unlimited));
         assert_eq!(config.compaction, CompactionConfig::default());
     }
 }

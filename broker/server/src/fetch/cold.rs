@@ -3,10 +3,10 @@
 //! `sendfile` from a page that is not in memory waits for the disk, and so would every connection of that network
 //! thread. So before each stretch of [`STRETCH`] bytes is sent, a few of its bytes are asked for without waiting
 //! (`RWF_NOWAIT`, one for each 64 KiB, about a microsecond in all). Where one is missing, a thread of the blocking pool
-//! reads the stretch, which brings it into the page cache, and the connection alone waits for that.
+//! asks for everything that the slice still has (`POSIX_FADV_WILLNEED`) and waits for the stretch, and the connection
+//! alone waits for that.
 //!
-//! What a cold read costs: one read of the stretch into a buffer that is thrown away, about 0.1 CPU-seconds a GB
-//! beside the disk's own time. How it is bounded: one stretch of a connection at a time, [`COLD_READS`] of all
+//! What a cold read costs: a turn of that thread beside the disk's own time; no byte is copied. How it is bounded: one stretch of a connection at a time, [`COLD_READS`] of all
 //! connections, so that readers of old data leave the disk to the appends. What is left: pages that the kernel drops
 //! between the question and the sending, and file systems that cannot answer it (`EOPNOTSUPP`), hold the network
 //! thread for one stretch at most.
@@ -15,8 +15,10 @@ use super::Stored;
 use bytes::Bytes;
 use pelton_core::event::StoredRecords;
 use pelton_log::{DiskFile, LogSlice, OsDisk};
+use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -27,8 +29,8 @@ pub const STRETCH: usize = 512 << 10;
 const COLD_READS: usize = 4;
 /// How far apart the bytes are that are asked for; the kernel reads ahead by more.
 const PROBE_EVERY: u64 = 64 << 10;
-/// Size of the buffer that a cold stretch is read through.
-const SCRATCH: usize = 128 << 10;
+/// Bytes behind a stretch that are asked for together with it.
+const AHEAD: u64 = 4 << 20;
 
 /// Whose turn it is to read from the disk.
 #[derive(Debug, Clone)]
@@ -47,12 +49,17 @@ impl ColdReads {
     /// The operating system's.
     pub async fn warm(&self, stored: &Arc<dyn StoredRecords>, position: u64, end: u64) -> io::Result<()> {
         match Stored::of(&**stored) {
-            Some(slice) if !resident(&slice.file, position, end) => {}
+            // No frame is made of what is in doubt, and nothing that is leaves all the same.
+            Some(slice) if slice.is_in_doubt() || !resident(&slice.file, position, end) => {}
             _ => return Ok(()),
         }
         let stored = stored.clone();
         self.blocking(move || match Stored::of(&*stored) {
-            Some(slice) => read_through(&slice.file, position, end),
+            Some(slice) => {
+                slice.check().map_err(io::Error::other)?;
+                let ahead = (slice.position + slice.len as u64).min(end + AHEAD);
+                bring_in(&slice.file, position, end, ahead)
+            }
             None => Ok(()),
         })
         .await
@@ -63,12 +70,16 @@ impl ColdReads {
     /// # Errors
     /// The operating system's, and `UnexpectedEof` when the file is shorter.
     pub async fn copy(&self, stored: &Arc<dyn StoredRecords>, position: usize, end: usize) -> io::Result<Bytes> {
-        if let Some(bytes) = Stored::of(&**stored).and_then(|slice| read_resident(slice, position, end)) {
+        if let Some(bytes) = Stored::of(&**stored)
+            .filter(|slice| !slice.is_in_doubt())
+            .and_then(|slice| read_resident(slice, position, end))
+        {
             return Ok(bytes.into());
         }
         let stored = stored.clone();
         self.blocking(move || match Stored::of(&*stored) {
             Some(slice) => {
+                slice.check().map_err(io::Error::other)?;
                 let mut bytes = vec![0; end - position];
                 let read = slice.file.read_at(&mut bytes, slice.position + position as u64)?;
                 if read == bytes.len() { Ok(bytes.into()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
@@ -78,7 +89,7 @@ impl ColdReads {
         .await
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
@@ -123,16 +134,16 @@ fn resident(file: &impl AsFd, position: u64, end: u64) -> bool {
     true
 }
 
-/// Reads the bytes, and throws them away.
-fn read_through(file: &impl AsFd, position: u64, end: u64) -> io::Result<()> {
-    let mut scratch = vec![0; SCRATCH.min((end - position) as usize)];
+/// Waits until the bytes are in the page cache; those behind them, up to `ahead`, are on their way.
+fn bring_in(file: &impl AsFd, position: u64, end: u64, ahead: u64) -> io::Result<()> {
+    // Advice: where it is not taken, the reads below bring the bytes in.
+    let _ = rustix::fs::fadvise(file, position, NonZeroU64::new(ahead.saturating_sub(position)), Advice::WillNeed);
     let mut at = position;
     while at < end {
-        let room = scratch.len().min((end - at) as usize);
-        match rustix::io::pread(file, &mut scratch[..room], at) {
+        match rustix::io::pread(file, &mut [0], at) {
             // Whoever sends will find the file too short.
             Ok(0) => return Ok(()),
-            Ok(count) => at += count as u64,
+            Ok(_) => at = if at + 1 == end { end } else { (at + PROBE_EVERY).min(end - 1) },
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,15 +1,17 @@
 //! Reading: what consumers are remembered by, and how records leave the files of their logs.
 //!
-//! [`session`] keeps fetch sessions, [`stored`] is where records lie, [`cold`] brings them into memory before they are
-//! sent. The handler of Fetch asks the partitions; `net::transmit` moves the bytes.
+//! [`session`] keeps fetch sessions, [`stored`] is where records lie, [`checked`] keeps damaged ones from their readers,
+//! [`cold`] brings them into memory before they are sent. The handler of Fetch asks the partitions; `net::transmit` moves the bytes.
 //!
 //! Memory: records that leave from their file cost none. Records that go through `on-consume` hooks are read, and
 //! admitted to the memory for answers before; so is what an answer says of the partitions of a session.
 
+mod checked;
 pub mod cold;
 pub mod session;
 mod stored;
 
+pub use checked::check_all;
 pub use stored::Stored;
 
 use session::{Fetching, Finished, Limits, PartitionKey, SessionError, SessionRequest, Sessions, Told};

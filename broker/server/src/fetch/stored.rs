@@ -12,9 +12,14 @@ use std::sync::Arc;
 pub struct Stored(LogSlice<OsDisk>);
 
 impl Stored {
+    /// What lies in a slice.
+    pub fn new(slice: LogSlice<OsDisk>) -> Self {
+        Self(slice)
+    }
+
     /// The records of a slice.
     pub fn records(slice: LogSlice<OsDisk>) -> Records {
-        Records::Stored(Arc::new(Self(slice)))
+        Records::Stored(Arc::new(Self::new(slice)))
     }
 
     /// The slice behind these records, where they are of this kind.

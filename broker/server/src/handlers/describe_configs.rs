@@ -119,6 +119,8 @@ fn topic_config(
 ) -> DescribeConfigsResourceResult {
     let broker_name = broker_name(config.name);
     let broker = broker_name.and_then(|name| Some((name, scope.server.configs.get(name)?.as_str())));
+    // The broker's configuration is whole: what is as it would be without it, nobody has set.
+    let broker = broker.filter(|(_, value)| *value != config.default);
     let values = [
         topic.configs.get(config.name).map(|value| (config.name, value.as_str(), SOURCE_TOPIC)),
         broker.map(|(name, value)| (name, value, SOURCE_STATIC_BROKER)),

@@ -7,7 +7,8 @@
 //! get, ordered by first offset. v5 added the log start offset, v7 sessions, v9 leader epochs, v11 racks, v13 topic
 //! ids for names, v15 moved the replica id.
 //!
-//! Records leave from their files, unread ([`crate::net`]). What leaves of a topic with `on-consume` hooks has passed
+//! Records leave from their files, unread ([`crate::net`]) but for those that an earlier process wrote, the first time
+//! ([`crate::fetch`]). What leaves of a topic with `on-consume` hooks has passed
 //! them; where they fail closed, the partition is answered UNKNOWN_SERVER_ERROR without records. How much a fetch waits
 //! for is counted in what was found.
 //!
@@ -17,6 +18,7 @@ use super::fetch_plan::{Limits, PERMIT_BYTES, Read, Wanted, read_all};
 use super::scope::{partition_of, resolve};
 use super::{Answer, Answering, Call, Scope};
 use crate::driver::first_of;
+use crate::fetch::check_all;
 use crate::fetch::session::{Asked, Fetching, PartitionKey, SessionError, SessionRequest, Told, TopicKey};
 use crate::hooks::consume::{Outgoing, Unread, fit};
 use crate::protocol::codec::{Malformed, Prelude};
@@ -87,6 +89,7 @@ async fn handle(scope: Scope, request: FetchRequest) -> FetchAnswer {
         }
         reads = read_all(&scope, &wanted, limits).await;
     }
+    check_all(&scope.server, &mut reads).await;
     let outgoing = consumed(&scope, wanted, reads).await;
     answer(&scope, &fetching, outgoing, isolation)
 }

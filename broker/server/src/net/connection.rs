@@ -98,7 +98,11 @@ pub async fn serve(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
         | End::Frame(FrameError::BadLength(..) | FrameError::Truncated) => {
             tracing::warn!(%peer, reason = %end, "closed a connection");
         }
-        _ => tracing::debug!(%peer, reason = %end, "a connection ended"),
+        End::Unsent(Unsent::Unread { path, error }) => {
+            tracing::error!(%peer, path = %path.display(), %error, "closed a connection: its records cannot be read");
+            server.driver.worker().suspect_holder(&path);
+        }
+        end => tracing::debug!(%peer, reason = %end, "a connection ended"),
     }
 }
 

@@ -16,7 +16,9 @@ use crate::fetch::cold::{ColdReads, STRETCH};
 use crate::protocol::codec::{Frame, Part};
 use bytes::{Bytes, BytesMut};
 use pelton_core::event::StoredRecords;
+use rustix::io::Errno;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, Interest};
@@ -31,9 +33,17 @@ const GATHER: usize = 64 << 10;
 /// Why a frame could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsent {
-    /// The socket refused, or the records could not be read.
+    /// The socket refused.
     #[error("it cannot be written to: {0}")]
     Io(#[from] io::Error),
+    /// The records could not be read.
+    #[error("{} cannot be read: {error}", path.display())]
+    Unread {
+        /// The segment that they are in.
+        path: PathBuf,
+        /// What the operating system said.
+        error: io::Error,
+    },
     /// The client took nothing for too long.
     #[error("the client does not read its answers")]
     Stuck,
@@ -104,7 +114,7 @@ impl Transmitter {
         let (mut at, end) = (0, stored.size_bytes());
         while at < end {
             let next = (at + STRETCH).min(end);
-            let bytes = self.cold.copy(stored, at, next).await?;
+            let bytes = self.cold.copy(stored, at, next).await.map_err(|error| unread(stored, error))?;
             if bytes.len() < COPY_BELOW {
                 self.gather(&bytes).await?;
             } else {
@@ -150,7 +160,7 @@ impl Transmitter {
         while at < end {
             if at >= warm_through {
                 warm_through = (at + STRETCH as u64).min(end);
-                self.cold.warm(stored, at, warm_through).await?;
+                self.cold.warm(stored, at, warm_through).await.map_err(|error| unread(stored, error))?;
             }
             patiently(self.patience, socket.writable()).await??;
             let wanted = (warm_through - at) as usize;
@@ -160,14 +170,23 @@ impl Transmitter {
             match sent {
                 Ok(0) => {
                     tracing::error!(?slice, at, "a segment is shorter than its log says; the connection is closed");
-                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                    return Err(unread(stored, io::ErrorKind::UnexpectedEof.into()));
                 }
                 Ok(_) => tokio::task::consume_budget().await,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                // Of the two that take part, only the file can say this.
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => return Err(unread(stored, error)),
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+}
+
+fn unread(stored: &Arc<dyn StoredRecords>, error: io::Error) -> Unsent {
+    match Stored::of(&**stored) {
+        Some(slice) => Unsent::Unread { path: slice.path.clone(), error },
+        None => Unsent::Io(error),
     }
 }
 

@@ -53,6 +53,7 @@ pub fn check(
 ) -> Result<IncomingBatch, RecordErrors> {
     let now = Timestamp(now_ms);
     rules.check_timestamp_type(&batch.header)?;
+    forget_delete_horizon(&mut batch);
     let codec = batch.header.attributes.codec().map_err(refusal)?;
     if codec != Codec::None && !rules.need_records(&batch.header, now) {
         return Ok(batch);
@@ -86,6 +87,15 @@ pub fn kept(mut batch: IncomingBatch, rules: &AppendRules, now_ms: i64) -> Resul
         batch.header.crc = crc(&batch.header, &batch.bytes);
     }
     Ok(batch)
+}
+
+/// Only a compaction says when tombstones may go (KIP-534). Kafka takes such a batch, too, but its next compaction goes by
+/// what the producer wrote, and a consumer may miss a deletion; here the bit is cleared.
+fn forget_delete_horizon(batch: &mut IncomingBatch) {
+    if batch.header.attributes.has_delete_horizon() {
+        batch.header.attributes = batch.header.attributes.with_delete_horizon(false);
+        batch.header.crc = crc(&batch.header, &batch.bytes);
+    }
 }
 
 /// Whether the batch is compressed with zstd, which Produce knows from v7 on (KIP-110).

@@ -9,7 +9,7 @@ use pelton_record::BatchBuilder;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -75,7 +75,7 @@ impl Client {
 
     /// The next frame, or nothing when the broker has closed the connection. No test waits longer than a minute.
     pub async fn frame(&mut self) -> Option<Bytes> {
-        let patience = std::time::Duration::from_secs(60);
+        let patience = Duration::from_secs(60);
         tokio::time::timeout(patience, self.next_frame()).await.expect("neither an answer nor the end for a minute")
     }
 
@@ -198,4 +198,13 @@ pub fn values(records: &Option<Bytes>) -> Vec<String> {
         }
     }
     values
+}
+
+/// Waits until it is so, half a minute at most.
+pub async fn eventually(what: &str, mut it_is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !it_is_so().await {
+        assert!(Instant::now() < deadline, "half a minute has passed before this: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

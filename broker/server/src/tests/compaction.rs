@@ -116,6 +116,33 @@ async fn a_compacted_topic_keeps_the_last_value_of_each_key_through_a_restart() 
 }
 
 #[tokio::test]
+async fn a_topic_is_compacted_because_the_broker_says_so_and_several_at_once() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut settings = config(temporary.path());
+    settings.cleaner.backoff_ms = 5;
+    settings.cleaner.threads = 3;
+    settings.core.cleanup_policy = pelton_core::config::CleanupPolicy { delete: false, compact: true };
+    let broker = Broker::start(settings, no_plugins).await.unwrap();
+    let mut client = Client::connect(&broker).await;
+    let topics = ["t", "u", "v", "w"];
+    for topic in topics {
+        create(&mut client, topic, &COMPACTED[1..]).await;
+    }
+    for round in 0..60 {
+        for topic in topics {
+            put(&mut client, topic, &format!("key-{}", round % 3), Some(&format!("value-{round}"))).await;
+        }
+    }
+    for topic in topics {
+        let found = compacted(&mut client, topic, 3 + 8).await;
+        let last: BTreeMap<String, Option<String>> = found.into_iter().map(|(_, key, value)| (key, value)).collect();
+        let expected = [57, 58, 59].map(|round| (format!("key-{}", round % 3), Some(format!("value-{round}"))));
+        assert_eq!(last, BTreeMap::from(expected), "{topic}");
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn a_kill_during_compaction_loses_nothing() {
     let temporary = tempfile::tempdir().unwrap();
     let mut expected = BTreeMap::new();

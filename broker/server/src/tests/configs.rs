@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-const SET: i8 = 0;
+pub const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
-type Change<'a> = (&'a str, i8, Option<&'a str>);
+pub type Change<'a> = (&'a str, i8, Option<&'a str>);
 
 fn incremental(kind: i8, name: &str, changes: &[Change<'_>]) -> IncrementalAlterConfigsRequest {
     use incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -42,7 +42,7 @@ fn whole(name: &str, configs: &[(&str, Option<&str>)]) -> AlterConfigsRequest {
 }
 
 /// Changes configs of a topic; gives the error code and its message.
-async fn alter(client: &mut Client, topic: &str, changes: &[Change<'_>]) -> (i16, String) {
+pub async fn alter(client: &mut Client, topic: &str, changes: &[Change<'_>]) -> (i16, String) {
     let answer = client.call(1, &incremental(2, topic, changes)).await;
     outcome(&answer.responses[0])
 }
@@ -53,7 +53,7 @@ fn outcome(response: &incremental_alter_configs_response::AlterConfigsResourceRe
 }
 
 /// The value and the source of each config.
-async fn described(client: &mut Client, topic: &str) -> BTreeMap<String, (String, i8)> {
+pub async fn described(client: &mut Client, topic: &str) -> BTreeMap<String, (String, i8)> {
     let resource = describe_configs_request::DescribeConfigsResource::default()
         .with_resource_type(2)
         .with_resource_name(text(topic))
@@ -359,5 +359,29 @@ async fn the_brokers_defaults_hold_for_the_topics_of_clients_and_are_shown_as_it
     assert_eq!(broker.attached("plain"), None);
     assert_eq!(alter(&mut client, "plain", &[("pelton.interceptors", DELETE, None)]).await.0, 0);
     assert_eq!(broker.attached("plain").as_deref(), Some("audit@1"));
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_broker_sets_for_all_topics_holds_and_is_shown_as_its_source() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut config = config(temporary.path());
+    config.core.cleanup_policy = pelton_core::config::CleanupPolicy { delete: false, compact: true };
+    config.log.segment_bytes = 1_000;
+    let statics = [("log.cleanup.policy", "compact"), ("log.segment.bytes", "1000"), ("log.retention.ms", "604800000")];
+    config.configs = statics.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let broker = Broker::start(config, no_plugins).await.unwrap();
+    let mut client = Client::connect(&broker).await;
+    client.create("t", 1).await;
+    client.create("own", 1).await;
+    assert_eq!(alter(&mut client, "own", &[("cleanup.policy", SET, Some("delete"))]).await.0, 0);
+    assert_eq!(client.produce("t", 0, batch(&["no key"])).await.error_code, 87, "INVALID_RECORD");
+    assert_eq!(client.produce("t", 0, producer_keyed("k", "v")).await.error_code, 0);
+    assert_eq!(client.produce("own", 0, batch(&["no key"])).await.error_code, 0);
+    let shown = described(&mut client, "t").await;
+    assert_eq!(shown["cleanup.policy"], ("compact".to_owned(), 4));
+    assert_eq!(shown["segment.bytes"], ("1000".to_owned(), 4));
+    assert_eq!(shown["retention.ms"], ("604800000".to_owned(), 5), "it is as nobody had set it");
+    assert_eq!(described(&mut client, "own").await["cleanup.policy"], ("delete".to_owned(), 1));
     broker.stop().await;
 }

@@ -2,7 +2,7 @@ use super::client::*;
 use bytes::Bytes;
 use kafka_protocol::messages::*;
 
-fn join(group: &str, member: &str) -> JoinGroupRequest {
+pub fn join(group: &str, member: &str) -> JoinGroupRequest {
     let protocol = join_group_request::JoinGroupRequestProtocol::default()
         .with_name(text("range"))
         .with_metadata(Bytes::from_static(b"subscription"));
@@ -15,7 +15,7 @@ fn join(group: &str, member: &str) -> JoinGroupRequest {
         .with_protocols(vec![protocol])
 }
 
-fn sync(group: &str, generation: i32, member: &str, leads: bool) -> SyncGroupRequest {
+pub fn sync(group: &str, generation: i32, member: &str, leads: bool) -> SyncGroupRequest {
     let assignment = sync_group_request::SyncGroupRequestAssignment::default()
         .with_member_id(text(member))
         .with_assignment(Bytes::from_static(b"everything"));
@@ -26,7 +26,8 @@ fn sync(group: &str, generation: i32, member: &str, leads: bool) -> SyncGroupReq
         .with_assignments(if leads { vec![assignment] } else { Vec::new() })
 }
 
-fn commit(group: &str, generation: i32, member: &str, offset: i64) -> OffsetCommitRequest {
+/// Commits an offset of partition 0 of `t`, and one of a partition that does not exist.
+pub fn commit(group: &str, generation: i32, member: &str, offset: i64) -> OffsetCommitRequest {
     let partition = offset_commit_request::OffsetCommitRequestPartition::default()
         .with_committed_offset(offset)
         .with_committed_metadata(Some(text("note")));

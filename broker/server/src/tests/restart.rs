@@ -1,5 +1,6 @@
 use super::client::*;
 use super::groups::{committed, find_coordinator};
+use super::transactions::Producer;
 use crate::{Broker, StartError};
 use kafka_protocol::messages::*;
 
@@ -108,35 +109,16 @@ async fn a_transaction_that_was_open_when_the_broker_was_killed_can_still_be_com
     let broker = start(temporary.path()).await;
     let mut client = Client::connect(&broker).await;
     client.create("t", 1).await;
-    find_coordinator(&mut client, 1, "id").await;
-    let request = InitProducerIdRequest::default()
-        .with_transactional_id(Some(TransactionalId(text("id"))))
-        .with_transaction_timeout_ms(60_000);
-    let given = client.call(4, &request).await;
-    let topic = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
-        .with_name(topic_name("t"))
-        .with_partitions(vec![0]);
-    let add = AddPartitionsToTxnRequest::default()
-        .with_v3_and_below_transactional_id(TransactionalId(text("id")))
-        .with_v3_and_below_producer_id(given.producer_id)
-        .with_v3_and_below_producer_epoch(given.producer_epoch)
-        .with_v3_and_below_topics(vec![topic]);
-    client.call(3, &add).await;
-    let batch = producer_batch(&["open"], (given.producer_id.0, given.producer_epoch), 0, true);
-    let produced = client.call(9, &produce("t", 0, batch, Some("id"))).await;
-    assert_eq!(produced.responses[0].partition_responses[0].error_code, 0);
+    let producer = Producer::begin(&mut client, "id").await;
+    assert_eq!(producer.add(&mut client, "t", 0).await, 0);
+    assert_eq!(producer.produce(&mut client, "t", &["open"], 0).await, 0);
     drop(broker);
 
     let again = start(temporary.path()).await;
     let mut client = Client::connect(&again).await;
     let hidden = client.fetch("t", 0, 0, 1).await;
     assert_eq!((hidden.high_watermark, hidden.last_stable_offset), (1, 0));
-    let end = EndTxnRequest::default()
-        .with_transactional_id(TransactionalId(text("id")))
-        .with_producer_id(given.producer_id)
-        .with_producer_epoch(given.producer_epoch)
-        .with_committed(true);
-    assert_eq!(client.call(3, &end).await.error_code, 0);
+    assert_eq!(producer.end(&mut client, true).await, 0);
     let response = client.call(12, &fetch("t", 0, 0).with_isolation_level(1).with_max_wait_ms(600_000)).await;
     assert_eq!(values(&response.responses[0].partitions[0].records), ["open"]);
     again.stop().await;

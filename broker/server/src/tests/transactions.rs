@@ -5,13 +5,14 @@ use std::time::Duration;
 
 const CONCURRENT_TRANSACTIONS: i16 = 51;
 
-struct Producer {
-    id: String,
-    producer: (i64, i16),
+/// A producer with a transactional id.
+pub struct Producer {
+    pub id: String,
+    pub producer: (i64, i16),
 }
 
 impl Producer {
-    async fn begin(client: &mut Client, id: &str) -> Self {
+    pub async fn begin(client: &mut Client, id: &str) -> Self {
         find_coordinator(client, 1, id).await;
         let request = InitProducerIdRequest::default()
             .with_transactional_id(Some(TransactionalId(text(id))))
@@ -26,7 +27,7 @@ impl Producer {
         }
     }
 
-    async fn add(&self, client: &mut Client, topic: &str, partition: i32) -> i16 {
+    pub async fn add(&self, client: &mut Client, topic: &str, partition: i32) -> i16 {
         let topic = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
             .with_name(topic_name(topic))
             .with_partitions(vec![partition]);
@@ -46,13 +47,13 @@ impl Producer {
         }
     }
 
-    async fn produce(&self, client: &mut Client, topic: &str, values: &[&str], sequence: i32) -> i16 {
+    pub async fn produce(&self, client: &mut Client, topic: &str, values: &[&str], sequence: i32) -> i16 {
         let batch = producer_batch(values, self.producer, sequence, true);
         let response = client.call(9, &produce(topic, 0, batch, Some(&self.id))).await;
         response.responses[0].partition_responses[0].error_code
     }
 
-    async fn end(&self, client: &mut Client, commit: bool) -> i16 {
+    pub async fn end(&self, client: &mut Client, commit: bool) -> i16 {
         let request = EndTxnRequest::default()
             .with_transactional_id(TransactionalId(text(&self.id)))
             .with_producer_id(ProducerId(self.producer.0))
@@ -63,9 +64,9 @@ impl Producer {
 }
 
 /// Fetches until the last stable offset has reached the end, so that every marker is written.
-async fn settled(client: &mut Client, topic: &str, isolation: i8) -> fetch_response::PartitionData {
+pub async fn settled(client: &mut Client, topic: &str, partition: i32, isolation: i8) -> fetch_response::PartitionData {
     loop {
-        let fetched = client.fetch(topic, 0, 0, isolation).await;
+        let fetched = client.fetch(topic, partition, 0, isolation).await;
         if fetched.last_stable_offset == fetched.high_watermark {
             return fetched;
         }
@@ -87,7 +88,7 @@ async fn read_committed_sees_a_transaction_when_it_is_committed() {
     assert!(values(&open.records).is_empty());
     assert_eq!(values(&client.fetch("t", 0, 0, 0).await.records), ["a", "b"]);
     assert_eq!(producer.end(&mut client, true).await, 0);
-    let closed = settled(&mut client, "t", 1).await;
+    let closed = settled(&mut client, "t", 0, 1).await;
     assert_eq!(values(&closed.records), ["a", "b"]);
     assert_eq!(closed.high_watermark, 3, "the marker takes an offset");
     assert_eq!(closed.aborted_transactions, Some(Vec::new()));
@@ -107,7 +108,7 @@ async fn an_aborted_transaction_is_named_to_read_committed_readers() {
     producer.add(&mut client, "t", 0).await;
     assert_eq!(producer.produce(&mut client, "t", &["good"], 1).await, 0);
     assert_eq!(producer.end(&mut client, true).await, 0);
-    let fetched = settled(&mut client, "t", 1).await;
+    let fetched = settled(&mut client, "t", 0, 1).await;
     let aborted = fetched.aborted_transactions.unwrap();
     assert_eq!(aborted.len(), 1);
     assert_eq!((aborted[0].producer_id.0, aborted[0].first_offset), (producer.producer.0, 0));
@@ -134,7 +135,7 @@ async fn a_second_instance_fences_the_first() {
     second.add(&mut client, "t", 0).await;
     assert_eq!(second.produce(&mut client, "t", &["new"], 0).await, 0);
     assert_eq!(second.end(&mut client, true).await, 0);
-    let fetched = settled(&mut client, "t", 1).await;
+    let fetched = settled(&mut client, "t", 0, 1).await;
     assert_eq!(values(&fetched.records), ["zombie", "new"]);
     assert_eq!(fetched.aborted_transactions.unwrap().len(), 1, "what the first instance wrote is named as aborted");
     broker.stop().await;

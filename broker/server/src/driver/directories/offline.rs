@@ -8,7 +8,7 @@ use pelton_log::LogError;
 use std::path::PathBuf;
 
 /// Where the log of a partition is to be opened.
-pub(in crate::driver) struct Placed {
+pub(crate) struct Placed {
     pub directory: DirectoryIndex,
     pub path: PathBuf,
     /// A copy that moves somewhere else, and goes on once the log is open.
@@ -72,7 +72,7 @@ impl ShardThread {
     }
 
     /// Closes what is in a directory that has failed, and ends the moves to it.
-    pub(super) fn directory_failed(&mut self, directory: DirectoryIndex, message: &str) {
+    pub(in crate::driver) fn directory_failed(&mut self, directory: DirectoryIndex, message: &str) {
         for (partition, moving) in self.shared.directories.moves.all() {
             if moving.to == directory && self.logs.contains_key(&partition) {
                 tracing::error!(%partition, "the log is not moved: the directory that it was to go to is offline");

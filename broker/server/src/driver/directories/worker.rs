@@ -1,20 +1,22 @@
 //! The thread that looks after the log directories: it checks them, copies logs that move, and removes what is of no
 //! use any more, so that no shard waits for that.
 //!
-//! Bounds: one copy of a few hundred KiB at a time, whichever move is next; one suspicion of each directory; removals
-//! are as many as logs were moved or deleted.
+//! Bounds: one copy of a few hundred KiB at a time, whichever move is next, and no more bytes a second than
+//! `replica.alter.log.dirs.io.max.bytes.per.second` says; what waits for that holds nothing else up. One suspicion of each
+//! directory; removals are as many as logs were moved or deleted.
 
 use super::LogDirectories;
 use super::moving::Step;
 use super::placement::DirectoryIndex;
 use super::swap;
+use crate::driver::throttle::Throttle;
 use crate::driver::{Letter, ShardMailbox, shard_of};
 use pelton_core::model::{Offset, TopicId, TopicPartition};
 use pelton_core::refusal::Refusal;
 use pelton_log::{AbortedTxn, Log, LogConfig, LogError, LogSlice, OsDisk};
 use pelton_record::BatchHeader;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::JoinHandle;
@@ -94,10 +96,19 @@ impl Worker {
     /// What the operating system says when it gives no thread.
     pub(crate) fn start(
         directories: Arc<LogDirectories>,
+        move_bytes_per_second: Option<u64>,
         shards: Vec<ShardMailbox>,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (work, waiting) = mpsc::channel();
-        let thread = WorkerThread { directories: directories.clone(), shards, waiting, moves: VecDeque::new() };
+        let thread = WorkerThread {
+            directories: directories.clone(),
+            shards,
+            waiting,
+            moves: VecDeque::new(),
+            throttle: Throttle::new(move_bytes_per_second),
+            started: Instant::now(),
+            next_copy: Duration::ZERO,
+        };
         let builder = std::thread::Builder::new().name("pelton-log-dirs".to_owned());
         Ok((Self { work, directories }, builder.spawn(move || thread.run())?))
     }
@@ -111,6 +122,13 @@ impl Worker {
     pub fn suspect(&self, directory: DirectoryIndex) {
         if self.directories.of(directory).suspect() {
             let _ = self.work.send(Work::Suspect(directory));
+        }
+    }
+
+    /// A segment could not be read: finds out whether its directory has failed.
+    pub fn suspect_holder(&self, segment: &Path) {
+        if let Some(directory) = self.directories.of_file(segment) {
+            self.suspect(directory);
         }
     }
 
@@ -141,12 +159,16 @@ struct WorkerThread {
     shards: Vec<ShardMailbox>,
     waiting: Receiver<Work>,
     moves: VecDeque<Copying>,
+    throttle: Throttle,
+    started: Instant,
+    /// When the moves may go on, counted from `started`.
+    next_copy: Duration,
 }
 
 /// A move at work.
 struct Copying {
     order: Order,
-    /// Not open yet at first, and while the shard has it.
+    /// Nothing while the shard has it, and where it could not be opened.
     copy: Option<Box<Log<OsDisk>>>,
 }
 
@@ -165,7 +187,12 @@ impl WorkerThread {
             match self.take(pause) {
                 Ok(Some(Work::Suspect(directory))) => self.probe(directory),
                 Ok(Some(Work::Remove(path))) => remove(&path),
-                Ok(Some(Work::Move(order))) => self.moves.push_back(Copying { order, copy: None }),
+                Ok(Some(Work::Move(order))) => {
+                    // At once, even where it has to wait for its share: the next start goes on with what it finds. An
+                    // error shows itself again when it is the move's turn.
+                    let copy = super::open_copy(&order).ok().map(Box::new);
+                    self.moves.push_back(Copying { order, copy });
+                }
                 Ok(None) => {}
                 Ok(Some(Work::Stop(_))) | Err(()) => return,
             }
@@ -174,7 +201,11 @@ impl WorkerThread {
                 checked = Instant::now();
             }
             pause = CHECK_INTERVAL;
-            if let Some(mut copying) = self.moves.pop_front() {
+            let throttled = self.next_copy.saturating_sub(self.started.elapsed());
+            if !throttled.is_zero() && !self.moves.is_empty() {
+                self.drop_given_up();
+                pause = throttled.min(CHECK_INTERVAL);
+            } else if let Some(mut copying) = self.moves.pop_front() {
                 let going = self.advance(&mut copying);
                 // One that waits lets the others go on.
                 pause = if matches!(going, Going::Waiting) { DURABLE_INTERVAL } else { Duration::ZERO };
@@ -231,7 +262,19 @@ impl WorkerThread {
         answered.recv_timeout(SHARD_PATIENCE).ok()
     }
 
-    fn advance(&self, copying: &mut Copying) -> Going {
+    /// Moves that were given up do not wait for their turn to go.
+    fn drop_given_up(&mut self) {
+        let directories = &self.directories;
+        self.moves.retain(|Copying { order, .. }| {
+            let goes_on = directories.moves.get(&order.partition, order.id).is_some();
+            if !goes_on {
+                remove(&order.path);
+            }
+            goes_on
+        });
+    }
+
+    fn advance(&mut self, copying: &mut Copying) -> Going {
         match self.try_advance(copying) {
             Ok(going) => going,
             Err(error) => {
@@ -248,7 +291,7 @@ impl WorkerThread {
         }
     }
 
-    fn try_advance(&self, copying: &mut Copying) -> Result<Going, LogError> {
+    fn try_advance(&mut self, copying: &mut Copying) -> Result<Going, LogError> {
         let order = &copying.order;
         let (partition, id) = (&order.partition, order.id);
         let mut copy = match copying.copy.take() {
@@ -278,7 +321,11 @@ impl WorkerThread {
                 });
                 return Ok(self.swapped(swapped, copying));
             }
-            Next::Batches { slice, aborted } => append(&mut copy, &slice, &aborted)?,
+            Next::Batches { slice, aborted } => {
+                append(&mut copy, &slice, &aborted)?;
+                self.directories.moves.advanced(partition, id, copy.log_end(), copy.size_bytes());
+                self.next_copy = self.throttle.take(self.started.elapsed(), slice.len as u64);
+            }
             Next::Gone => {
                 drop(copy);
                 remove(&order.path);
@@ -340,7 +387,7 @@ fn fail(directories: &LogDirectories, index: DirectoryIndex, reason: &str, shard
     }
 }
 
-fn remove(path: impl AsRef<std::path::Path>) {
+fn remove(path: impl AsRef<Path>) {
     let path = path.as_ref();
     let removed = match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

@@ -183,3 +183,20 @@ fn what_is_damaged_old_or_doubled_is_refused() {
         assert!(take(whole[..cut].to_vec(), &rules(&[])).is_err(), "cut at {cut}");
     }
 }
+
+#[test]
+fn a_producer_cannot_say_when_tombstones_may_go() {
+    let plain = batch(&[NOW, NOW]);
+    let sent = [plain.clone(), compressed(&plain, Codec::Lz4)];
+    for (sent, configs) in sent.iter().flat_map(|sent| [(sent, &[][..]), (sent, &[("compression.type", "gzip")][..])]) {
+        let mut marked = sent.clone();
+        let header = BatchHeader::parse(sent).unwrap();
+        BatchHeader { attributes: header.attributes.with_delete_horizon(true), ..header }.write_to(&mut marked);
+        recompute_crc(&mut marked);
+        let rules = rules(configs);
+        let kept_marked = stored(&kept(take(marked, &rules).unwrap(), &rules, NOW).unwrap());
+        let kept_plain = stored(&kept(take(sent.clone(), &rules).unwrap(), &rules, NOW).unwrap());
+        assert_eq!(kept_marked, kept_plain);
+        assert!(!BatchHeader::parse(&kept_marked).unwrap().attributes.has_delete_horizon());
+    }
+}
