@@ -1,15 +1,14 @@
 //! The load: librdkafka's idempotent producer with acks=all, and a reader that counts and sums what is there.
 
 use crate::sender::{Batching, Sender};
+use crate::versus::client::{self, Target};
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::BaseRecord;
-use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -185,18 +184,8 @@ impl Load {
 
 /// Reads a topic to its end.
 pub fn read_all(bootstrap: &str, topic: &str) -> Result<Tally> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("group.id", "pelton-bench")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("fetch.queue.backoff.ms", "10")
-        .create()?;
-    let mut list = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        list.add_partition_offset(topic, partition, Offset::Beginning)?;
-    }
-    consumer.assign(&list)?;
+    let topics = [topic.to_owned()];
+    let consumer = client::consumer(Target { bootstrap, topics: &topics, partitions: PARTITIONS })?;
     let mut tally = Tally::default();
     let (mut ended, mut heard) = (0, Instant::now());
     while ended < PARTITIONS {

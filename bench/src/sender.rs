@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long the queue of the producer may stay full: longer than `message.timeout.ms`, after which records fail.
-const QUEUE_FULL_AT_MOST: Duration = Duration::from_secs(150);
+pub const QUEUE_FULL_AT_MOST: Duration = Duration::from_secs(150);
 
 /// How records are put together.
 #[derive(Debug, Clone, Copy)]

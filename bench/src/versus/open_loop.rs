@@ -4,6 +4,7 @@
 //! One process sends and reads, so there is one clock. End to end is from the intended time until the consumer has it.
 
 use super::client::{self, Target};
+use crate::sender::QUEUE_FULL_AT_MOST;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use hdrhistogram::Histogram;
 use rdkafka::ClientConfig;
@@ -124,11 +125,13 @@ fn send(producer: &ThreadedProducer<Acknowledging>, to: Target<'_>, pace: Pace, 
         let mut record = BaseRecord::<(), [u8], Box<Option<Instant>>>::with_opaque_to(topic, stamp)
             .partition(partition)
             .payload(&value);
+        let begun = Instant::now();
         while let Err((error, back)) = producer.send(record) {
             ensure!(
                 error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull),
                 "a record was refused: {error}"
             );
+            ensure!(begun.elapsed() < QUEUE_FULL_AT_MOST, "the queue stays full; does the broker run?");
             // It is late from here on, and its latency says so.
             record = back;
             std::thread::sleep(Duration::from_millis(1));
