@@ -149,6 +149,16 @@ $(SIDE_BY_SIDE): build bench-setup
 	  --rounds $(ROUNDS) $(if $(MB),--mb $(MB)) --dir "$(BENCH_DIR)" --out bench/results/$(@:bench-%=%).json \
 	  --results bench/RESULTS.md $(BENCH_ARGS)
 
+# On a broker that has one core, with the load on another. BENCH_ARGS=--add adds rounds to those that were measured.
+GROUP_BENCHES := bench-groups bench-group-consumers
+
+.PHONY: $(GROUP_BENCHES)
+bench-groups: ## 100 groups of 10 members join, rebalance and commit on one core (ROUNDS=N BENCH_DIR=DIR BENCH_ARGS=...)
+bench-group-consumers: ## 5 groups of librdkafka's consumers beside as many of the bench's own members
+$(GROUP_BENCHES): build bench-setup
+	@"$(PROFILE_DIR)/pelton-bench" $(@:bench-%=%) --pelton "$(PELTON_BIN)" --kafka "$(CARGO_TARGET_DIR)/bench-kafka" \
+	  --rounds $(ROUNDS) --dir "$(BENCH_DIR)" --out bench/results/$(@:bench-%=%).json --results bench/RESULTS.md $(BENCH_ARGS)
+
 .PHONY: bench-chart
 bench-chart: build ## bench/results.png, of what the last runs wrote
 	@"$(PROFILE_DIR)/pelton-bench" chart --from bench/results --png bench/results.png

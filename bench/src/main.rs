@@ -1,8 +1,9 @@
 //! Benchmarks of the real binary, side by side, in CPU time of what is measured alone.
 //!
 //! `w1` to `w5` and `w10` measure Pelton beside Apache Kafka with the same clients: taking records of 1 KiB and of 100 B, giving
-//! them away, latency, durability, recovery; `chart` draws what they wrote. `w9` measures what a plugin costs: the same
-//! load goes to a topic without hooks and to topics with the identity, the filter and the redacting interceptor; with
+//! them away, latency, durability, recovery; `groups` does so with a thousand members of groups on one core, and
+//! `group-consumers` with fifty of librdkafka's consumers; `chart` draws what they wrote. `w9` measures what a plugin costs:
+//! the same load goes to a topic without hooks and to topics with the identity, the filter and the redacting interceptor; with
 //! `--kafka` it goes to Apache Kafka with Kafka Streams too. `neighbours` measures what sixty hostile plugins cost those who
 //! live beside them. `make bench-w1` and its like build and run them; `bench/RESULTS.md` has what came out.
 //!
@@ -11,6 +12,7 @@
 
 mod broker;
 mod chart;
+mod groups;
 mod kafka;
 mod load;
 mod neighbours;
@@ -51,6 +53,10 @@ enum Bench {
     W5(w5::Durable),
     /// Starts, recovery and memory.
     W10(w10::Recovery),
+    /// Groups that join, rebalance and commit, on one core.
+    Groups(groups::Groups),
+    /// The same with librdkafka's consumers, a few.
+    GroupConsumers(groups::GroupConsumers),
     /// A picture of what these wrote.
     Chart(chart::Chart),
     /// What a stateless interceptor costs.
@@ -67,6 +73,8 @@ fn main() -> ExitCode {
         Bench::W4(bench) => bench.run(),
         Bench::W5(bench) => bench.run(),
         Bench::W10(bench) => bench.run(),
+        Bench::Groups(bench) => bench.run(),
+        Bench::GroupConsumers(bench) => bench.run(),
         Bench::Chart(bench) => bench.run(),
         Bench::W9(bench) => bench.run(),
         Bench::Neighbours(bench) => bench.run(),

@@ -134,6 +134,11 @@ pub fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
+/// User and system time of all threads of this program so far, in seconds.
+pub fn own_cpu_seconds() -> Result<f64> {
+    cpu_seconds("self")
+}
+
 fn cpu_seconds(pid: &str) -> Result<f64> {
     let [own, _] = cpu_times(pid)?;
     Ok(own)
