@@ -26,11 +26,17 @@ pub struct CoreConfig {
     pub group_max_size: usize,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
+    /// `offsets.retention.minutes`, in milliseconds: how long offsets are kept once nobody uses the group.
+    pub offsets_retention_ms: i64,
+    /// `offsets.retention.check.interval.ms`: how often offsets and groups that nobody uses are looked for.
+    pub offsets_retention_check_interval_ms: i64,
     /// `transaction.max.timeout.ms`.
     pub transaction_max_timeout_ms: i32,
     /// Whether an acknowledgement waits for fdatasync (`durability=fsync`, the default) or for the write
     /// alone (`durability=replicated`, Kafka's default behaviour). A topic's `durability` goes before.
     pub fsync: bool,
+    /// `min.insync.replicas`: as many must have a record before acks=all is given. A topic's goes before.
+    pub min_insync_replicas: i32,
     /// `log.cleanup.policy`. A topic's `cleanup.policy` goes before.
     pub cleanup_policy: CleanupPolicy,
     /// `log.message.timestamp.type`. A topic's `message.timestamp.type` goes before, and so on for the next ones.
@@ -41,6 +47,10 @@ pub struct CoreConfig {
     pub message_timestamp_after_max_ms: i64,
     /// `compression.type`; `None` is Kafka's `producer`.
     pub compression: Option<Codec>,
+    /// `compression.gzip.level`; `None` is gzip's own default.
+    pub gzip_level: Option<i32>,
+    /// `compression.zstd.level`.
+    pub zstd_level: i32,
     /// `log.flush.interval.messages`: unsynced records after which a write is synced.
     pub flush_interval_messages: i64,
     /// `log.flush.interval.ms`: how long a record may stay unsynced, in milliseconds. `None`: no limit.
@@ -62,13 +72,18 @@ impl Default for CoreConfig {
             group_initial_rebalance_delay_ms: 3_000,
             group_max_size: usize::MAX,
             offset_metadata_max_bytes: 4_096,
+            offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
+            offsets_retention_check_interval_ms: 10 * 60 * 1000,
             transaction_max_timeout_ms: 900_000,
             fsync: true,
+            min_insync_replicas: 1,
             cleanup_policy: CleanupPolicy::default(),
             message_timestamp_type: TimestampType::Create,
             message_timestamp_before_max_ms: i64::MAX,
             message_timestamp_after_max_ms: 3_600_000,
             compression: None,
+            gzip_level: None,
+            zstd_level: 3,
             flush_interval_messages: i64::MAX,
             flush_interval_ms: None,
             decompressed_max_bytes: 64 << 20,

@@ -1,6 +1,30 @@
 //! Why a request is refused: one fact each. `broker/server/src/protocol/error_code.rs` maps them to
 //! Kafka's error codes, exhaustively and in that one place.
 
+/// What a principal has no permission for, as far as Kafka's error codes tell it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protected {
+    /// A topic.
+    Topic,
+    /// A group.
+    Group,
+    /// A transactional id.
+    TransactionalId,
+    /// The cluster.
+    Cluster,
+}
+
+impl std::fmt::Display for Protected {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Topic => "topic",
+            Self::Group => "group",
+            Self::TransactionalId => "transactional id",
+            Self::Cluster => "cluster",
+        })
+    }
+}
+
 /// A fact that stops a request. The variants carry Kafka's public names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant is its documentation")]
@@ -69,6 +93,20 @@ pub enum Refusal {
     UnstableOffsetCommit,
     #[error("the metadata with the committed offset is too long")]
     OffsetMetadataTooLarge,
+    #[error("Group {0} not found.")]
+    GroupIdNotFound(String),
+    #[error("the group has members; stop them first")]
+    NonEmptyGroup,
+    #[error("the group subscribes to that topic; stop its members first")]
+    GroupSubscribedToTopic,
+    #[error("the principal may not do this to the {0}; ask an administrator for the permission")]
+    AuthorizationFailed(Protected),
+    #[error("fewer replicas are in sync than min.insync.replicas asks for; there is one")]
+    NotEnoughReplicas,
+    #[error("no transactional id {0} is known")]
+    TransactionalIdNotFound(String),
+    #[error("{0}")]
+    BrokerIdNotRegistered(String),
     #[error("a topic of that name exists")]
     TopicAlreadyExists,
     #[error("the topic name is not valid: {0}")]

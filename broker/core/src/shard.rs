@@ -13,7 +13,7 @@ use crate::coordinator::Coordinator;
 use crate::coordinator::frame::Frame;
 use crate::effect::Effect;
 use crate::event::{Envelope, Event, PartitionRequest, ProducerState, RecoveredLog, Reply, Request};
-use crate::group::Groups;
+use crate::group::{GroupNumbers, Groups};
 use crate::model::{
     METADATA_TOPIC, OFFSETS_TOPIC, Offset, PartId, TRANSACTIONS_TOPIC, Timestamp, TopicId, TopicPartition, Watermarks,
 };
@@ -167,6 +167,11 @@ impl Shard {
     /// The four offsets of a partition that is here.
     pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
         self.partitions.get(partition).map(Partition::watermarks)
+    }
+
+    /// The groups of the coordinators that are here, coordinator by coordinator.
+    pub fn groups(&self) -> impl Iterator<Item = GroupNumbers> {
+        self.groups.values().flat_map(|frame| frame.machine().numbers())
     }
 
     /// What a partition that is here remembers of its producers, the longest silent first.

@@ -10,6 +10,9 @@ pub struct LogConfig {
     /// `segment.ms`: a segment whose first record is older than the batch to be appended by more than this
     /// is closed and a new one begun. `None` means never.
     pub segment_ms: Option<i64>,
+    /// `segment.jitter.ms`: the most by which a segment is closed before its time, another span for each segment, so that those
+    /// of many partitions are not closed at once. Milliseconds.
+    pub segment_jitter_ms: i64,
     /// `index.interval.bytes`: how many bytes of batches lie between two index entries, about.
     pub index_interval_bytes: u32,
     /// `segment.index.bytes`: a segment whose offset index is this large is closed.
@@ -40,6 +43,7 @@ impl Default for LogConfig {
         Self {
             segment_bytes: 1 << 30,
             segment_ms: Some(7 * 24 * 3_600_000),
+            segment_jitter_ms: 0,
             index_interval_bytes: 4096,
             segment_index_bytes: 10 << 20,
             preallocate_min_bytes: 64 << 10,

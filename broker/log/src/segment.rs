@@ -175,7 +175,10 @@ impl<D: Disk> Segment<D> {
         // Kafka's readers hold positions and relative offsets in signed 32-bit integers.
         let segment_bytes = u64::from(config.segment_bytes.min(i32::MAX as u32));
         let too_old = match (config.segment_ms, self.first_timestamp) {
-            (Some(limit_ms), Some(first)) => first >= 0 && header.max_timestamp.saturating_sub(first) > limit_ms,
+            (Some(limit_ms), Some(first)) => {
+                let limit_ms = limit_ms - self.jitter_ms(limit_ms, config);
+                first >= 0 && header.max_timestamp.saturating_sub(first) > limit_ms
+            }
             _ => false,
         };
         let index_full = self.offset_index.len_bytes() + OFFSET_ENTRY_BYTES > u64::from(config.segment_index_bytes);
@@ -183,6 +186,20 @@ impl<D: Disk> Segment<D> {
             || header.last_offset() - self.base_offset > Offset::from(i32::MAX)
             || too_old
             || index_full
+    }
+
+    /// How much sooner than others the segment is closed: the same for one segment always, and spread over the partitions.
+    fn jitter_ms(&self, limit_ms: i64, config: &LogConfig) -> i64 {
+        let most = config.segment_jitter_ms.min(limit_ms);
+        if most <= 0 {
+            return 0;
+        }
+        // FNV-1a, of the path, which names the partition and the segment.
+        let path = self.path.as_os_str().as_encoded_bytes();
+        let hash = path.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        (hash % most.unsigned_abs()) as i64
     }
 
     /// Bytes that the segment may still get.

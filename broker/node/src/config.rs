@@ -4,20 +4,24 @@
 //! is named in a warning; a bad value is an error that says where it stands and what would be right.
 
 pub mod keys;
+mod listeners;
+pub mod logging;
 mod plugins;
 pub mod properties;
 mod values;
 
 use keys::Standing;
+use logging::LogSettings;
 use pelton_core::config::CoreConfig;
 use pelton_log::LogConfig;
 use pelton_registry::Policy;
 use pelton_server::driver::cleaner::CleanerConfig;
 use pelton_server::fetch::FetchConfig;
+use pelton_server::net::{Listener, SocketConfig};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Where the data goes when nothing says otherwise.
@@ -27,9 +31,11 @@ pub const DEFAULT_DATA_DIR: &str = "./pelton-data";
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
     /// `listeners`.
-    pub listeners: Vec<SocketAddr>,
-    /// `advertised.listeners`: the address that clients are told.
-    pub advertised: Option<(String, u16)>,
+    pub listeners: Vec<Listener>,
+    /// `pelton.control.listener`.
+    pub control_listener: Option<Listener>,
+    /// `socket.receive.buffer.bytes`, `socket.send.buffer.bytes`, `socket.listen.backlog.size`.
+    pub sockets: SocketConfig,
     /// `log.dirs`, the first.
     pub data_dir: PathBuf,
     /// `log.dirs`, the others.
@@ -56,6 +62,8 @@ pub struct NodeConfig {
     pub fetch: FetchConfig,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
     /// `socket.request.max.bytes`.
     pub request_max_bytes: usize,
     /// `log.retention.check.interval.ms`.
@@ -64,6 +72,14 @@ pub struct NodeConfig {
     pub connections_max_idle_ms: u64,
     /// `max.connections`.
     pub max_connections: usize,
+    /// `max.connections.per.ip`.
+    pub max_connections_per_ip: usize,
+    /// `max.connections.per.ip.overrides`.
+    pub max_connections_per_ip_overrides: BTreeMap<IpAddr, usize>,
+    /// `queued.max.request.bytes`.
+    pub request_memory_bytes: usize,
+    /// `pelton.log.level`, `pelton.log.format`.
+    pub logging: LogSettings,
     /// `pelton.plugin.max.bytes`.
     pub plugin_max_bytes: usize,
     /// The program, with its arguments, in which plugins are compiled: this one. `None`: in this process.
@@ -71,8 +87,10 @@ pub struct NodeConfig {
     /// `pelton.plugin.max.count`, `pelton.plugin.max.total.bytes`, `pelton.plugin.signatures`,
     /// `pelton.plugin.trusted.keys`, `pelton.plugin.forbid`.
     pub plugin_policy: Policy,
-    /// The settings as they hold, for DescribeConfigs and as defaults of topics; without the secret ones.
+    /// The settings that somebody made, for DescribeConfigs and as defaults of topics; without the secret ones.
     pub statics: BTreeMap<String, String>,
+    /// Defaults that depend on the machine, for DescribeConfigs.
+    pub default_statics: BTreeMap<String, String>,
 }
 
 /// A text that is never shown.

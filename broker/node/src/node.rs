@@ -1,12 +1,12 @@
 //! One node: the broker, the plugins, the jobs and the admin HTTP, put together and taken apart in order.
 //!
-//! Start: broker, which locks the data directory and then has the plugins opened, since no client may come before the
-//! interceptors of its topics -> jobs -> admin. Stop: the other way round, so that each task commits while the broker still
-//! answers.
+//! Start: admin, which says how far the rest is -> broker, which locks the data directory and then has the plugins opened,
+//! since no client may come before the interceptors of its topics -> all of the admin -> jobs. Stop: the jobs before the broker, so that each task commits while
+//! the broker still answers, and the admin last.
 //!
 //! Invariant: guests and state stores run on the jobs' own runtime, never on the network's threads.
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Live};
 use crate::config::{NodeConfig, keys};
 use crate::wiring::cluster::{BrokerCluster, JobNames};
 use crate::wiring::hooks::{JobCode, NodeLibrary, Operator};
@@ -21,7 +21,8 @@ use pelton_engine::{Engine, EngineConfig, Limits, Metrics};
 use pelton_hooks::{Chains, Options};
 use pelton_jobs::JobRunner;
 use pelton_registry::Registry;
-use pelton_server::{Broker, ServerConfig};
+use pelton_server::auth::AllowAll;
+use pelton_server::{Broker, Readiness, ServerConfig, Stage};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -40,6 +41,7 @@ pub struct Node {
     broker: Broker,
     jobs: Arc<Jobs>,
     admin: Admin,
+    readiness: Arc<Readiness>,
     following: watch::Sender<bool>,
     jobs_runtime: Option<tokio::runtime::Runtime>,
 }
@@ -68,11 +70,15 @@ impl Node {
             let _ = filled.set(opened);
             Ok(hooks)
         };
-        let broker = Broker::start(server_config(&config), open).await?;
+        let readiness = Arc::new(Readiness::default());
+        // Before the broker, so that somebody can say how far that is; but a directory that is taken is named first.
+        let admin = admin::bind(config.admin, config.admin_token.clone()).await;
+        let admin = admin.map(|bound| bound.start(readiness.clone()));
+        let broker = Broker::start(server_config(&config, readiness.clone()), open).await?;
         let opened = slot.get().context("the broker started without its plugins");
-        let node = match opened {
-            Ok(opened) => Self::start_around(&broker, opened, &config).await,
-            Err(error) => Err(error),
+        let node = match (opened, admin) {
+            (Ok(opened), Ok(admin)) => Self::start_around(&broker, opened, &config, admin, readiness).await,
+            (Err(error), _) | (_, Err(error)) => Err(error),
         };
         if node.is_err() {
             broker.stop().await;
@@ -80,7 +86,13 @@ impl Node {
         node
     }
 
-    async fn start_around(broker: &Broker, opened: &Opened, config: &NodeConfig) -> anyhow::Result<Self> {
+    async fn start_around(
+        broker: &Broker,
+        opened: &Opened,
+        config: &NodeConfig,
+        admin: Admin,
+        readiness: Arc<Readiness>,
+    ) -> anyhow::Result<Self> {
         let Opened { plugins, library, chains, log, metrics } = opened;
         library.see(broker.image_changes());
         let defaults = topic_defaults(config);
@@ -107,23 +119,22 @@ impl Node {
             log: log.clone(),
             defaults,
         });
-        let admin = admin::start(config.admin, config.admin_token.clone(), platform.clone(), metrics.clone()).await;
-        let admin = match admin {
-            Ok(admin) => admin,
-            Err(error) => {
-                jobs_runtime.shutdown_background();
-                return Err(error);
-            }
-        };
+        // Before the jobs, so that one that does not come up can be seen to.
+        admin.open(Live { platform: platform.clone(), metrics: metrics.clone() });
         jobs.clone().resume().await;
         let (following, stop) = watch::channel(false);
         tokio::spawn(platform.follow(stop));
-        Ok(Self { broker: broker.clone(), jobs, admin, following, jobs_runtime: Some(jobs_runtime) })
+        Ok(Self { broker: broker.clone(), jobs, admin, readiness, following, jobs_runtime: Some(jobs_runtime) })
     }
 
     /// Where clients connect.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.broker.addresses()
+    }
+
+    /// Where the control listener is, if there is one.
+    pub fn control(&self) -> Option<SocketAddr> {
+        self.broker.control_address()
     }
 
     /// Where the admin HTTP answers.
@@ -136,9 +147,10 @@ impl Node {
         self.broker.failed().await
     }
 
-    /// Stops gracefully: the jobs commit, then the broker closes its logs.
+    /// Stops gracefully: the jobs commit, then the broker gives the answers that it owes and closes its logs. `/readyz` says
+    /// so all the while.
     pub async fn stop(mut self) {
-        self.admin.stop();
+        self.readiness.reach(Stage::Stopping);
         self.following.send_replace(true);
         if tokio::time::timeout(JOBS_STOP, self.jobs.pause_all()).await.is_err() {
             tracing::warn!("some tasks did not end in time; their open transactions are aborted at the next start");
@@ -152,10 +164,11 @@ impl Node {
     }
 }
 
-fn server_config(config: &NodeConfig) -> ServerConfig {
+fn server_config(config: &NodeConfig, readiness: Arc<Readiness>) -> ServerConfig {
     ServerConfig {
         listeners: config.listeners.clone(),
-        advertised: config.advertised.clone(),
+        control_listener: config.control_listener.clone(),
+        sockets: config.sockets,
         data_dir: config.data_dir.clone(),
         further_log_dirs: config.further_log_dirs.clone(),
         shards: config.shards,
@@ -165,12 +178,19 @@ fn server_config(config: &NodeConfig) -> ServerConfig {
         log: config.log.clone(),
         cleaner: config.cleaner.clone(),
         auto_create_topics: config.auto_create_topics,
+        delete_topics: config.delete_topics,
         request_max_bytes: config.request_max_bytes,
         connections_max_idle_ms: config.connections_max_idle_ms,
         fetch: config.fetch.clone(),
         max_connections: config.max_connections,
+        max_connections_per_ip: config.max_connections_per_ip,
+        max_connections_per_ip_overrides: config.max_connections_per_ip_overrides.clone(),
+        request_memory_bytes: config.request_memory_bytes,
         retention_check_interval_ms: config.retention_check_interval_ms,
         configs: config.statics.clone(),
+        default_configs: config.default_statics.clone(),
+        readiness,
+        authorizer: Arc::new(AllowAll),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Starts a broker, gives the composition root its door to the parts, and stops it.
 
+use crate::broker_configs::{self, obeyed::Started};
 use crate::config::{ServerConfig, StartError};
 use crate::driver::checkpoints::Checkpoints;
 use crate::driver::directories::LogDirectories;
@@ -7,14 +8,18 @@ use crate::driver::{Driver, Opening, Shared};
 use crate::fetch::FetchState;
 use crate::hooks::append::{Begun, SendFailure, Sending};
 use crate::hooks::{Client, Switch, TopicTable};
-use crate::net::Listeners;
+use crate::metrics::Metrics;
+use crate::net::memory::RequestMemory;
+use crate::net::{Accepting, Bound, Connections, ControlThreads, Listener, Listeners, SocketConfig};
 use crate::protocol::records;
+use crate::readiness::{Readiness, Stage};
 use crate::server::{MEMORY_KIB, Phase, Server, now_ms};
 use crate::topic_configs::{self, Altering, Change};
 use pelton_api::hooks::Hooks;
 use pelton_core::cluster::ClusterImage;
 use pelton_core::event::{
-    Acks, Appended, IncomingBatch, NewTopic, PartitionReply, PartitionRequest, Reply, Request, TopicRefusal,
+    Acks, Appended, GroupRequest, IncomingBatch, NewTopic, PartitionReply, PartitionRequest, Reply, Request,
+    TopicRefusal,
 };
 use pelton_core::model::{Isolation, OFFSETS_TOPIC, Offset, PartId, TRANSACTIONS_TOPIC, TopicPartition};
 use pelton_core::partition::rules::AppendRules;
@@ -23,6 +28,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 /// How long requests that are being answered may take when the broker stops.
@@ -42,6 +48,9 @@ struct Inner {
     directories: Arc<LogDirectories>,
     listeners: Listeners,
     phase: watch::Sender<Phase>,
+    readiness: Arc<Readiness>,
+    /// Dropped last, when nobody is served any more.
+    _control: Option<ControlThreads>,
 }
 
 impl Drop for Inner {
@@ -64,27 +73,34 @@ impl Broker {
         config: ServerConfig,
         hooks: impl FnOnce() -> Result<Arc<dyn Hooks>, String> + Send,
     ) -> Result<Self, StartError> {
+        let (readiness, limits) = (config.readiness.clone(), config.connection_limits());
+        readiness.reach(Stage::Starting);
         let directories = Arc::new(LogDirectories::open(&config.log_dirs(), config.core.node_id)?);
         let core = Arc::new(config.core);
         let hooks = hooks().map_err(StartError::Plugins)?;
-        let bound = crate::net::bind(&config.listeners).await?;
+        let (bound, control) = bind(config.listeners, config.control_listener, &config.sockets)?;
+        let (listeners, accepting) = Listeners::new(bound, limits);
         for (_, directory) in directories.online() {
             let (path, cleanly_stopped) = (directory.path().display(), directory.was_clean());
             tracing::info!(%path, cleanly_stopped, "loading the log directory");
         }
         let (images, image) = watch::channel(Arc::new(ClusterImage::default()));
         let opening = Arc::new(Opening::default());
+        readiness.open(opening.clone());
+        let metrics = Arc::new(Metrics::default());
         let shared = Shared {
             core: core.clone(),
             log: config.log,
-            cleaner: config.cleaner,
+            cleaner: config.cleaner.clone(),
             directories: directories.clone(),
             checkpoints: Arc::new(Checkpoints::read(directories.clone())),
             images,
             opening: opening.clone(),
+            metrics: metrics.clone(),
             recovery_threads: config.recovery_threads_per_data_dir,
             move_bytes_per_second: config.move_bytes_per_second,
         };
+        let started = Started::new(listeners.connections().limits(), config.cleaner, config.default_configs);
         let storage = |error: std::io::Error| StartError::Storage(error.to_string());
         let driver = Driver::start(config.shards, shared).map_err(storage)?;
         let (phase, phases) = watch::channel(Phase::Serving);
@@ -95,13 +111,17 @@ impl Broker {
             cluster_id: directories.cluster_id().to_owned(),
             directories: directories.clone(),
             core,
-            advertised: config.advertised,
             auto_create_topics: config.auto_create_topics,
+            delete_topics: config.delete_topics,
             configs: config.configs,
+            started,
+            authorizer: config.authorizer,
             request_max_bytes: config.request_max_bytes,
             max_idle: (config.connections_max_idle_ms > 0)
                 .then(|| Duration::from_millis(config.connections_max_idle_ms)),
-            request_memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            request_memory: RequestMemory::new(config.request_memory_bytes),
+            connections: listeners.connections().clone(),
+            metrics,
             fetching: FetchState::new(config.fetch),
             answer_memory: Arc::new(Semaphore::new(MEMORY_KIB)),
             phase: phases,
@@ -110,21 +130,47 @@ impl Broker {
             making_internal: Mutex::new(()),
         });
         // From here on, dropping this ends the threads.
-        let (listeners, accepting) = Listeners::new(bound, config.max_connections);
-        let broker = Self { inner: Arc::new(Inner { server: server.clone(), directories, listeners, phase }) };
-        opening.done().await.map_err(StartError::Storage)?;
-        server.driver.loaded();
-        check_coordinator_topics(&server)?;
-        server.hooks.load().await.map_err(StartError::Plugins)?;
-        accepting.start(&server);
+        let inner = Inner { server: server.clone(), directories, listeners, phase, readiness, _control: control };
+        let broker = Self { inner: Arc::new(inner) };
+        broker.open(&opening, accepting).await?;
         let interval = Duration::from_millis(config.retention_check_interval_ms.max(1));
         tokio::spawn(check_retention(server, interval));
         Ok(broker)
     }
 
-    /// Where it listens.
+    /// Waits until everything is loaded, and then accepts connections.
+    async fn open(&self, opening: &Opening, accepting: Accepting) -> Result<(), StartError> {
+        let Inner { server, readiness, .. } = &*self.inner;
+        opening.done().await.map_err(StartError::Storage)?;
+        server.driver.loaded();
+        check_coordinator_topics(server)?;
+        forget_offsets_of_deleted_topics(server).await;
+        readiness.reach(Stage::Plugins);
+        server.hooks.load().await.map_err(StartError::Plugins)?;
+        broker_configs::obeyed::obey(server);
+        accepting.start(server);
+        readiness.reach(Stage::Serving);
+        Ok(())
+    }
+
+    /// Where it listens, but for the control listener.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.inner.listeners.addresses()
+    }
+
+    /// Where the control listener is, if there is one.
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.inner.listeners.control()
+    }
+
+    /// The connections, and how many there may be.
+    pub fn connections(&self) -> &Connections {
+        &self.inner.server.connections
+    }
+
+    /// The numbers of this broker, in Prometheus' text format.
+    pub async fn exposition(&self) -> String {
+        crate::metrics::collect(&self.inner.server).await
     }
 
     /// `cluster.id`.
@@ -178,8 +224,9 @@ impl Broker {
     ) -> impl Future<Output = Result<Appended, SendFailure>> + Send + use<> {
         let server = &self.inner.server;
         let image = server.image();
-        let configs = image.topic(&partition.topic).map(|topic| topic.configs.clone()).unwrap_or_default();
-        let rules = AppendRules::of(&server.core, &configs);
+        // A topic that is not there is for its partition to refuse.
+        let unknown = || AppendRules::of(&server.core, &BTreeMap::new());
+        let rules = image.topic(&partition.topic).map_or_else(unknown, |topic| topic.append);
         let begun = match records::check(batch, &partition, &rules, now_ms()) {
             Ok(batch) => server.hooks.append(Sending { partition, batch, acks, transactional_id, rules }, || from),
             Err(errors) => Begun::Failed(SendFailure::Invalid(errors)),
@@ -258,6 +305,7 @@ impl Broker {
     /// data directory back.
     pub async fn stop(&self) {
         let inner = &self.inner;
+        inner.readiness.reach(Stage::Stopping);
         inner.phase.send_replace(Phase::Draining);
         if tokio::time::timeout(DRAIN, inner.listeners.drained()).await.is_err() {
             tracing::info!("closing connections whose requests are not finished");
@@ -269,6 +317,24 @@ impl Broker {
         inner.server.hooks.stop();
         inner.directories.release();
     }
+}
+
+/// Binds every listener, the control listener among threads of its own.
+fn bind(
+    listeners: Vec<Listener>,
+    control: Option<Listener>,
+    sockets: &SocketConfig,
+) -> Result<(Vec<Bound>, Option<ControlThreads>), StartError> {
+    let mut bound = Vec::with_capacity(listeners.len() + 1);
+    for listener in listeners {
+        bound.push(crate::net::bind(listener, sockets, Handle::current(), false)?);
+    }
+    let Some(control) = control else { return Ok((bound, None)) };
+    let threads = ControlThreads::start().map_err(|error| StartError::Storage(error.to_string()))?;
+    if let Some(handle) = threads.handle() {
+        bound.push(crate::net::bind(control, sockets, handle, true)?);
+    }
+    Ok((bound, Some(threads)))
 }
 
 /// A coordinator is found by a hash modulo the number of partitions, so that number may never change.
@@ -287,6 +353,19 @@ fn check_coordinator_topics(server: &Server) -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+/// Whoever deleted a topic told the groups; a crash may have come between the two.
+async fn forget_offsets_of_deleted_topics(server: &Server) {
+    let image = server.image();
+    let coordinators = image.topic(OFFSETS_TOPIC).map_or(0, |topic| topic.partitions);
+    let keep = || Request::Group(GroupRequest::KeepTopics { image: image.clone() });
+    let asked: Vec<_> = (0..coordinators).map(|index| server.driver.ask(PartId::Group(index), keep())).collect();
+    for (index, pending) in asked.into_iter().enumerate() {
+        if let Reply::Group(Err(refusal)) = pending.await {
+            tracing::warn!(index, %refusal, "offsets of topics that were deleted stay until the next start");
+        }
+    }
 }
 
 async fn check_retention(server: Arc<Server>, interval: Duration) {

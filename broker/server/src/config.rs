@@ -1,20 +1,27 @@
 //! What a broker is told, and why it may refuse to start.
 
+use crate::auth::{AllowAll, Authorizer};
 use crate::driver::cleaner::CleanerConfig;
 use crate::fetch::FetchConfig;
+use crate::net::quotas::ConnectionLimits;
+use crate::net::{Listener, SocketConfig};
+use crate::readiness::Readiness;
 use pelton_core::config::CoreConfig;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Settings of one broker. Field names are Kafka's where Kafka has them.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// `listeners`: where to listen. Port 0 takes a free one.
-    pub listeners: Vec<SocketAddr>,
-    /// `advertised.listeners`: host and port that clients are told; without it, each client is told the address
-    /// that it reached.
-    pub advertised: Option<(String, u16)>,
+    pub listeners: Vec<Listener>,
+    /// `pelton.control.listener`: a listener with threads, memory and connections of its own, which serves everything but
+    /// Produce and Fetch.
+    pub control_listener: Option<Listener>,
+    /// What the sockets of all listeners are given.
+    pub sockets: SocketConfig,
     /// `log.dirs`, the first: the data directory.
     pub data_dir: PathBuf,
     /// `log.dirs`, the others: further directories for partitions.
@@ -38,16 +45,31 @@ pub struct ServerConfig {
     pub fetch: FetchConfig,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// `delete.topic.enable`: whether clients may delete topics.
+    pub delete_topics: bool,
     /// `socket.request.max.bytes`: the largest request.
     pub request_max_bytes: usize,
     /// `connections.max.idle.ms`: how long a connection may be silent; 0 for ever.
     pub connections_max_idle_ms: u64,
     /// `max.connections`.
     pub max_connections: usize,
+    /// `max.connections.per.ip`.
+    pub max_connections_per_ip: usize,
+    /// `max.connections.per.ip.overrides`.
+    pub max_connections_per_ip_overrides: BTreeMap<IpAddr, usize>,
+    /// `queued.max.request.bytes`: memory that requests may take together.
+    pub request_memory_bytes: usize,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval_ms: u64,
-    /// Static broker configs, by Kafka's names, as DescribeConfigs shows them.
+    /// Static broker configs that somebody set, by Kafka's names: DescribeConfigs shows them, and those of plugins hold for
+    /// topics that set nothing else.
     pub configs: BTreeMap<String, String>,
+    /// Defaults of broker configs that depend on the machine, by Kafka's names, as DescribeConfigs shows them.
+    pub default_configs: BTreeMap<String, String>,
+    /// Who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// Where the broker says how far it is.
+    pub readiness: Arc<Readiness>,
 }
 
 impl ServerConfig {
@@ -55,13 +77,23 @@ impl ServerConfig {
     pub fn log_dirs(&self) -> Vec<PathBuf> {
         std::iter::once(&self.data_dir).chain(&self.further_log_dirs).cloned().collect()
     }
+
+    /// How many connections there may be.
+    pub fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            total: self.max_connections,
+            per_ip: self.max_connections_per_ip,
+            overrides: self.max_connections_per_ip_overrides.clone(),
+        }
+    }
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            listeners: vec![SocketAddr::from(([127, 0, 0, 1], 9092))],
-            advertised: None,
+            listeners: vec![SocketAddr::from(([127, 0, 0, 1], 9092)).into()],
+            control_listener: None,
+            sockets: SocketConfig::default(),
             data_dir: PathBuf::from("./pelton-data"),
             further_log_dirs: Vec::new(),
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -72,11 +104,18 @@ impl Default for ServerConfig {
             cleaner: CleanerConfig::default(),
             fetch: FetchConfig::default(),
             auto_create_topics: true,
+            delete_topics: true,
             request_max_bytes: 100 * 1024 * 1024,
             connections_max_idle_ms: 600_000,
             max_connections: 10_000,
+            max_connections_per_ip: usize::MAX,
+            max_connections_per_ip_overrides: BTreeMap::new(),
+            request_memory_bytes: 512 << 20,
             retention_check_interval_ms: 300_000,
             configs: BTreeMap::new(),
+            default_configs: BTreeMap::new(),
+            authorizer: Arc::new(AllowAll),
+            readiness: Arc::default(),
         }
     }
 }

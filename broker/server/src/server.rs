@@ -1,10 +1,14 @@
 //! What every handler shares: the way to the parts, the cluster image, and the memory for requests and answers.
 
+use crate::auth::Authorizer;
+use crate::broker_configs::obeyed::Started;
 use crate::driver::Driver;
 use crate::driver::directories::LogDirectories;
 use crate::fetch::FetchState;
-use crate::handlers::ConnectionFacts;
 use crate::hooks::TopicTable;
+use crate::metrics::Metrics;
+use crate::net::Connections;
+use crate::net::memory::RequestMemory;
 use crate::topic_configs::{self, Altering};
 use pelton_core::cluster::ClusterImage;
 use pelton_core::config::CoreConfig;
@@ -12,12 +16,11 @@ use pelton_core::event::{ClusterReply, ClusterRequest, NewTopic, Reply, Request,
 use pelton_core::model::{OFFSETS_TOPIC, PartId, ProducerId, TRANSACTIONS_TOPIC, TopicId};
 use pelton_core::refusal::Refusal;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, watch};
 
-/// Memory for requests that are being answered, and for answers to fetches, each in KiB.
+/// Memory for answers to fetches, in KiB.
 pub const MEMORY_KIB: usize = 512 * 1024;
 
 /// How far the broker is on its way to the end.
@@ -45,18 +48,26 @@ pub struct Server {
     pub cluster_id: String,
     /// `log.dirs`.
     pub directories: Arc<LogDirectories>,
-    /// Where clients are told to go, if not where they came.
-    pub advertised: Option<(String, u16)>,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
-    /// Static broker configs.
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+    /// Static broker configs that somebody set.
     pub configs: BTreeMap<String, String>,
+    /// What holds where nothing else was set at run time.
+    pub started: Started,
+    /// Who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
     /// The largest request.
     pub request_max_bytes: usize,
     /// How long a connection may be silent.
     pub max_idle: Option<Duration>,
-    /// Memory for requests, in KiB.
-    pub request_memory: Arc<Semaphore>,
+    /// Memory for requests.
+    pub request_memory: RequestMemory,
+    /// The connections, and how many there may be.
+    pub connections: Arc<Connections>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// What fetches share.
     pub fetching: FetchState,
     /// Memory for answers to fetches, in KiB.
@@ -80,12 +91,6 @@ impl Server {
     /// The time of day in milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> i64 {
         now_ms()
-    }
-
-    /// What a new connection is told of this broker.
-    pub fn facts(&self, local: SocketAddr, peer: SocketAddr) -> ConnectionFacts {
-        let endpoint = self.advertised.clone().unwrap_or_else(|| (local.ip().to_canonical().to_string(), local.port()));
-        ConnectionFacts { endpoint, client_host: format!("/{}", peer.ip().to_canonical()).into() }
     }
 
     /// Asks the cluster part.

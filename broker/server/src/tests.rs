@@ -1,22 +1,33 @@
 //! The broker as its clients see it: a real one on a free port, and Kafka's protocol over loopback.
 
 mod appending;
+mod bad_input;
+mod broker_configs;
 mod client;
+mod cluster;
 mod compaction;
 mod configs;
+mod connections;
 mod coordinators;
 mod damage;
 mod deletion;
 mod failing_dirs;
 mod fetching;
+mod group_admin;
+mod group_members;
+mod group_permissions;
 mod groups;
+mod growth;
 mod hooks;
 mod hostile;
 mod log_dirs;
 mod log_moves;
+mod numbers;
+mod permissions;
 mod produce_fetch;
 mod restart;
 mod starting;
 mod topics;
+mod transaction_tools;
 mod transactions;
 mod versions;

@@ -9,14 +9,19 @@
 //! to a client of a new topic before its hooks are there.
 
 mod changes;
+mod growth;
 pub mod plugin_configs;
+mod shown;
 
-pub use changes::{Change, altered, words};
+pub use changes::{Change, altered, changed, words};
+pub use growth::grow;
+pub use shown::{Shown, shown_configs};
 
 use crate::hooks::effective;
 use crate::server::Server;
 use pelton_api::hooks::CONFIG_PREFIX;
 use pelton_core::cluster::topic_config::check_topic_configs;
+use pelton_core::cluster::{ClusterImage, TopicImage};
 use pelton_core::event::{ClusterReply, ClusterRequest, NewTopic, TopicRefusal};
 use pelton_core::model::{METADATA_TOPIC, TopicId};
 use pelton_core::refusal::Refusal;
@@ -133,7 +138,9 @@ pub async fn delete(server: &Arc<Server>, topics: Vec<Arc<str>>) -> Result<Vec<T
 }
 
 /// Runs it even when whoever asked goes away: half a change would leave the topic with other hooks than its configs say.
-async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Refusal> {
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Refusal> {
     tokio::spawn(work).await.map_err(|_| Refusal::Stopping)
 }
 
@@ -178,9 +185,14 @@ async fn change(
 
 /// Waits until every handler sees the configs.
 async fn shown(server: &Server, topic: &str, id: TopicId, configs: &Configs) -> Result<(), Refusal> {
+    let same = |current: &TopicImage| current.id != id || *current.configs == *configs;
+    shown_when(server, |image| image.topic(topic).is_none_or(same)).await
+}
+
+/// Waits until the image that handlers see is as wanted.
+pub(crate) async fn shown_when(server: &Server, wanted: impl Fn(&ClusterImage) -> bool) -> Result<(), Refusal> {
     let mut images = server.images.clone();
-    let there = images
-        .wait_for(|image| image.topic(topic).is_none_or(|current| current.id != id || *current.configs == *configs));
+    let there = images.wait_for(|image| wanted(image));
     match tokio::time::timeout(IMAGE_WAIT, there).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) => Err(Refusal::Stopping),

@@ -74,11 +74,21 @@ fn read_capped(codec: Codec, reader: impl Read, cap_bytes: usize) -> Result<Vec<
 /// # Errors
 /// [`CodecError::Corrupt`] when the codec's library fails.
 pub fn compress(codec: Codec, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
+    compress_at(codec, None, bytes)
+}
+
+/// Compresses `bytes` at a level: 1 to 9 of gzip, -131072 to 22 of zstd. The others have one level. `None` is the codec's
+/// default.
+///
+/// # Errors
+/// [`CodecError::Corrupt`] when the codec's library fails.
+pub fn compress_at(codec: Codec, level: Option<i32>, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     let failed = |error: io::Error| CodecError::Corrupt(codec, error);
     match codec {
         Codec::None => Ok(bytes.to_vec()),
         Codec::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            let level = level.map(|level| flate2::Compression::new(level.clamp(1, 9).unsigned_abs()));
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level.unwrap_or_default());
             encoder.write_all(bytes).map_err(failed)?;
             encoder.finish().map_err(failed)
         }
@@ -92,7 +102,7 @@ pub fn compress(codec: Codec, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
             encoder.write_all(bytes).map_err(failed)?;
             encoder.finish().map_err(|error| failed(error.into()))
         }
-        Codec::Zstd => zstd::stream::encode_all(bytes, 0).map_err(failed),
+        Codec::Zstd => zstd::stream::encode_all(bytes, level.unwrap_or(0)).map_err(failed),
     }
 }
 
@@ -168,13 +178,21 @@ pub fn uncompressed_batch<'a>(batch: &BatchView<'a>, cap_bytes: usize) -> Result
     Ok(Cow::Owned(whole))
 }
 
-/// The whole batch, whose records are not compressed yet, with `codec` and a CRC that fits.
+/// The whole batch, whose records are not compressed yet, with `codec` at its default level and a CRC that fits.
 ///
 /// # Errors
 /// [`BatchError::CompressedBatch`] when the batch is compressed already; those of [`compress`].
 pub fn compressed_batch(batch: &BatchView<'_>, codec: Codec) -> Result<Vec<u8>, CodecError> {
+    compressed_batch_at(batch, codec, None)
+}
+
+/// [`compressed_batch`] at a level, as for [`compress_at`].
+///
+/// # Errors
+/// Those of [`compressed_batch`].
+pub fn compressed_batch_at(batch: &BatchView<'_>, codec: Codec, level: Option<i32>) -> Result<Vec<u8>, CodecError> {
     match batch.header().attributes.codec()? {
-        Codec::None => with_body(batch.header(), codec, &compress(codec, batch.body())?),
+        Codec::None => with_body(batch.header(), codec, &compress_at(codec, level, batch.body())?),
         already => Err(BatchError::CompressedBatch(already).into()),
     }
 }

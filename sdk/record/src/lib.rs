@@ -32,7 +32,9 @@ pub mod varint;
 pub use batch::{BatchIter, BatchView, batches};
 pub use builder::BatchBuilder;
 #[cfg(feature = "codecs")]
-pub use codec::{CodecError, compress, compressed_batch, decompress, uncompressed_batch};
+pub use codec::{
+    CodecError, compress, compress_at, compressed_batch, compressed_batch_at, decompress, uncompressed_batch,
+};
 #[cfg(feature = "checksum")]
 pub use control::control_batch;
 pub use control::{ControlType, parse_control};

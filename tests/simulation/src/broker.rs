@@ -422,6 +422,7 @@ impl Broker {
         let found = match lookup {
             OffsetLookup::Earliest => return Ok(Some((log.log_start(), None))),
             OffsetLookup::Latest => return Ok(Some((end, None))),
+            OffsetLookup::EpochEnd(epoch) => return Ok(log.epoch_end_offset(epoch.0).map(|(_, end)| (end, None))),
             OffsetLookup::MaxTimestamp => log.max_timestamp_offset(end),
             OffsetLookup::AtOrAfter(timestamp) => log.offset_for_timestamp(timestamp.0, end),
         };

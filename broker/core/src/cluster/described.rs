@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn a_change_of_the_image_is_shown_and_anything_else_refused() {
         let configs = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
-        let image = TopicImage { id: TopicId(5), partitions: 2, configs: Arc::new(configs), internal: false };
+        let image = TopicImage::new(TopicId(5), 2, configs, false);
         let record = Change::Topic("t".into(), image).to_record();
         let (key, value) = describe_record(&record.key, record.value.as_deref()).unwrap();
         assert_eq!(key, json!({"topic": "t"}));

@@ -1,28 +1,34 @@
 //! The cluster image and the machine that changes it.
 //!
-//! What it does: it creates and deletes topics, changes their configs, keeps the runtime's documents, and gives producer ids away, all
-//! as a coordinator over `__cluster_metadata-0`. What it does not do: nobody asks it to read; it publishes an
-//! immutable [`ClusterImage`] after each change and every handler reads that.
+//! What it does: it creates, enlarges and deletes topics, changes their configs and the dynamic ones of brokers, keeps the
+//! runtime's documents, and gives producer ids away, all as a coordinator over `__cluster_metadata-0`. What it does not do:
+//! nobody asks it to read; it publishes an immutable [`ClusterImage`] after each change and every handler reads that.
 //!
 //! Invariants: an image is published only when the records that made it are committed, and only after the
 //! partitions that it names were asked for; a producer id is given away once.
 
+mod broker_config;
 mod described;
+mod growth;
 mod image;
 mod records;
 pub mod topic_config;
 
+pub use broker_config::dynamic_config;
 pub use described::{describe_record, topic_in_record};
 pub use image::{ClusterImage, TopicImage};
 
 use crate::config::CoreConfig;
 use crate::coordinator::{Coordinator, Outcome, StoredRecord};
 use crate::effect::Effect;
-use crate::event::{ClusterReply, ClusterRequest, NewTopic, Reply, ReplyTo, Request, TopicRefusal};
-use crate::model::{METADATA_TOPIC, ProducerEpoch, ProducerId, Timestamp, Token, TopicPartition};
+use crate::event::{ClusterReply, ClusterRequest, GroupRequest, NewTopic, Reply, ReplyTo, Request, TopicRefusal};
+use crate::model::{
+    METADATA_TOPIC, OFFSETS_TOPIC, PartId, ProducerEpoch, ProducerId, Timestamp, Token, TopicPartition,
+};
 use crate::refusal::Refusal;
 use records::Change;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Partitions of all topics together.
@@ -59,19 +65,21 @@ impl Cluster {
         let doubled: BTreeSet<_> =
             topics.iter().filter(|topic| !names.insert(&topic.name)).map(|topic| topic.name.clone()).collect();
         let mut next = self.image.clone();
+        let mut taken = Taken::by(&next);
         let mut changes = Vec::new();
         let mut results = Vec::with_capacity(topics.len());
         for topic in topics {
             let checked = if doubled.contains(&topic.name) {
                 Err(Refusal::InvalidRequest("the request names the topic more than once".to_owned()))
             } else {
-                self.check_topic(&topic, &next)
+                self.check_topic(&topic, &next, &taken)
             };
             results.push((topic.name.clone(), checked.as_ref().map(|_| topic.id).map_err(Refusal::clone)));
             if let Ok(image) = checked {
+                taken.add(&topic.name, image.partitions);
                 let change = Change::Topic(topic.name, image);
                 changes.push(change.clone());
-                change.apply(&mut next);
+                change.apply(&mut next, &self.config);
             }
         }
         if validate_only || changes.is_empty() {
@@ -79,20 +87,29 @@ impl Cluster {
         }
         for change in &changes {
             if let Change::Topic(name, topic) = change {
-                create_partitions(name, topic, out);
+                create_partitions(&next, name, 0..topic.partitions, out);
             }
         }
         write(&changes, next, out);
         results
     }
 
-    fn check_topic(&self, topic: &NewTopic, image: &ClusterImage) -> Result<TopicImage, Refusal> {
-        check_name(&topic.name)?;
+    fn check_topic(&self, topic: &NewTopic, image: &ClusterImage, taken: &Taken) -> Result<TopicImage, Refusal> {
+        check_topic_name(&topic.name)?;
+        if *topic.name == *METADATA_TOPIC {
+            return Err(Refusal::InvalidTopicName(format!("{METADATA_TOPIC} is the broker's own log")));
+        }
         if !topic.internal && crate::partition::is_internal(&topic.name) {
             return Err(Refusal::InvalidTopicName(format!("{} is made by the broker itself", topic.name)));
         }
         if image.topics.contains_key(&topic.name) {
             return Err(Refusal::TopicAlreadyExists);
+        }
+        if let Some(other) = taken.names.get(&metric_name(&topic.name)) {
+            return Err(Refusal::InvalidTopicName(format!(
+                "{} differs from the topic {other} in . and _ alone, and metrics could not tell them apart",
+                topic.name
+            )));
         }
         if image.topic_names.contains_key(&topic.id) {
             return Err(Refusal::InvalidRequest("another topic has that id; try again".to_owned()));
@@ -101,25 +118,25 @@ impl Cluster {
             -1 => self.config.num_partitions,
             number => number,
         };
-        let taken: i32 = image.topics.values().map(|topic| topic.partitions).sum();
         if partitions < 1 {
             return Err(Refusal::InvalidPartitions(format!(
                 "{partitions}; a topic has at least 1, and -1 means the default"
             )));
         }
-        if partitions > MAX_PARTITIONS - taken {
+        if partitions > MAX_PARTITIONS - taken.partitions {
             return Err(Refusal::InvalidPartitions(format!(
-                "{partitions}; the cluster has {taken} and holds at most {MAX_PARTITIONS}"
+                "{partitions}; the cluster has {} and holds at most {MAX_PARTITIONS}",
+                taken.partitions
             )));
         }
         if !matches!(topic.replication_factor, -1 | 1) {
             return Err(Refusal::InvalidReplicationFactor(format!(
-                "{}; there is 1 broker, so it must be 1, or -1 for the default",
+                "{}: there is 1 broker, so it must be 1, or -1 for the default",
                 topic.replication_factor
             )));
         }
         topic_config::check_topic_configs(&topic.configs)?;
-        Ok(TopicImage { id: topic.id, partitions, configs: Arc::new(topic.configs.clone()), internal: topic.internal })
+        Ok(TopicImage::new(topic.id, partitions, topic.configs.clone(), topic.internal))
     }
 
     fn delete_topics(&self, topics: Vec<Arc<str>>, out: &mut Outcome) -> Vec<TopicRefusal> {
@@ -139,11 +156,12 @@ impl Cluster {
             if let Ok(topic) = deleted {
                 let change = Change::TopicRemoved(name.clone());
                 changes.push(change.clone());
-                change.apply(&mut next);
+                change.apply(&mut next, &self.config);
                 gone.push((name, topic));
             }
         }
         if !changes.is_empty() {
+            forget_offsets(&next, gone.iter().map(|(name, _)| name.clone()).collect(), out);
             write(&changes, next, out);
             for (name, topic) in gone {
                 delete_partitions(&name, &topic, out);
@@ -169,15 +187,12 @@ impl Cluster {
         if validate_only || configs == *from {
             return Ok(ClusterReply::Done);
         }
-        let topic = TopicImage { configs: Arc::new(configs), ..topic.clone() };
-        for index in 0..topic.partitions {
-            out.perform(Effect::ConfigurePartition {
-                partition: TopicPartition::new(name.clone(), index),
-                topic_id: topic.id,
-                configs: topic.configs.clone(),
-            });
+        let change = Change::Topic(name.clone(), TopicImage { configs: Arc::new(configs), ..topic.clone() });
+        let next = self.after(&change);
+        if let Some(topic) = next.topic(name) {
+            configure_partitions(name, topic, out);
         }
-        self.change(Change::Topic(name.clone(), topic), out);
+        write(&[change], next, out);
         Ok(ClusterReply::Done)
     }
 
@@ -213,9 +228,15 @@ impl Cluster {
     }
 
     fn change(&self, change: Change, out: &mut Outcome) {
-        let mut next = self.image.clone();
-        change.clone().apply(&mut next);
+        let next = self.after(&change);
         write(&[change], next, out);
+    }
+
+    /// The image with this change.
+    fn after(&self, change: &Change) -> ClusterImage {
+        let mut next = self.image.clone();
+        change.clone().apply(&mut next, &self.config);
+        next
     }
 }
 
@@ -229,6 +250,12 @@ impl Coordinator for Cluster {
         let reply = match request {
             ClusterRequest::CreateTopics { topics, validate_only } => {
                 Ok(ClusterReply::Topics(self.create_topics(topics, validate_only, out)))
+            }
+            ClusterRequest::CreatePartitions { topics, validate_only } => {
+                Ok(ClusterReply::Topics(self.grow(&topics, validate_only, out)))
+            }
+            ClusterRequest::AlterBrokerConfigs { broker, configs, from, validate_only } => {
+                self.alter_broker_configs(&broker, configs, &from, validate_only, out)
             }
             ClusterRequest::DeleteTopics { topics } => Ok(ClusterReply::Topics(self.delete_topics(topics, out))),
             ClusterRequest::AlterTopicConfigs { topic, configs, from, validate_only } => {
@@ -259,7 +286,7 @@ impl Coordinator for Cluster {
     }
 
     fn replay(&mut self, record: StoredRecord<'_>) -> Result<(), String> {
-        Change::from_record(record)?.apply(&mut self.image);
+        Change::from_record(record)?.apply(&mut self.image, &self.config);
         Ok(())
     }
 
@@ -269,7 +296,7 @@ impl Coordinator for Cluster {
 
     fn loaded(&mut self, _now: Timestamp, out: &mut Outcome) {
         for (name, topic) in &self.image.topics {
-            create_partitions(name, topic, out);
+            create_partitions(&self.image, name, 0..topic.partitions, out);
         }
         out.perform(Effect::PublishImage(Arc::new(self.image.clone())));
     }
@@ -285,13 +312,37 @@ fn write(changes: &[Change], next: ClusterImage, out: &mut Outcome) {
     out.perform(Effect::PublishImage(Arc::new(next)));
 }
 
-fn create_partitions(name: &Arc<str>, topic: &TopicImage, out: &mut Outcome) {
-    for index in 0..topic.partitions {
+/// Makes partitions of a topic that `image` has.
+fn create_partitions(image: &ClusterImage, name: &Arc<str>, indexes: Range<i32>, out: &mut Outcome) {
+    let Some(topic) = image.topic(name) else { return };
+    for index in indexes {
         out.perform(Effect::CreatePartition {
             partition: TopicPartition::new(name.clone(), index),
             topic_id: topic.id,
-            configs: topic.configs.clone(),
+            configs: topic.effective.clone(),
         });
+    }
+}
+
+/// Has the partitions of a topic go by the configs that hold for it.
+fn configure_partitions(name: &Arc<str>, topic: &TopicImage, out: &mut Outcome) {
+    for index in 0..topic.partitions {
+        out.perform(Effect::ConfigurePartition {
+            partition: TopicPartition::new(name.clone(), index),
+            topic_id: topic.id,
+            configs: topic.effective.clone(),
+        });
+    }
+}
+
+/// Has the groups forget their offsets of topics that are deleted. They are told before anybody sees the image in which a
+/// topic of the same name may be made again. Whoever is not reached is told of all topics at the next start.
+fn forget_offsets(image: &ClusterImage, topics: BTreeSet<Arc<str>>, out: &mut Outcome) {
+    let coordinators = image.topic(OFFSETS_TOPIC).map_or(0, |topic| topic.partitions);
+    let topics = Arc::new(topics);
+    for index in 0..coordinators {
+        let request = Request::Group(GroupRequest::TopicsDeleted { topics: topics.clone() });
+        out.perform(Effect::ask(PartId::Group(index), ReplyTo::Nobody, request));
     }
 }
 
@@ -304,17 +355,43 @@ fn delete_partitions(name: &Arc<str>, topic: &TopicImage, out: &mut Outcome) {
     }
 }
 
+/// What the topics of a cluster have taken, counted once for all topics of a request.
+struct Taken {
+    partitions: i32,
+    /// Topics by the name that they have in metrics.
+    names: BTreeMap<String, Arc<str>>,
+}
+
+impl Taken {
+    fn by(image: &ClusterImage) -> Self {
+        let mut taken = Self { partitions: 0, names: BTreeMap::new() };
+        image.topics.iter().for_each(|(name, topic)| taken.add(name, topic.partitions));
+        taken
+    }
+
+    fn add(&mut self, name: &Arc<str>, partitions: i32) {
+        self.partitions += partitions;
+        self.names.insert(metric_name(name), name.clone());
+    }
+}
+
+/// The name that a topic has in metrics, where Kafka writes `.` as `_` (`Topic.unifyCollisionChars`). No two topics may have
+/// the same.
+fn metric_name(topic: &str) -> String {
+    topic.replace('.', "_")
+}
+
 /// Kafka's rules for the name of a topic (`Topic.validate`).
-fn check_name(name: &str) -> Result<(), Refusal> {
+///
+/// # Errors
+/// [`Refusal::InvalidTopicName`] says which rule the name breaks.
+pub fn check_topic_name(name: &str) -> Result<(), Refusal> {
     let invalid = |why: String| Err(Refusal::InvalidTopicName(why));
     if name.is_empty() || name == "." || name == ".." {
         return invalid("a name is not empty and neither . nor ..".to_owned());
     }
     if name.len() > MAX_NAME_LENGTH {
         return invalid(format!("a name has at most {MAX_NAME_LENGTH} characters"));
-    }
-    if name == METADATA_TOPIC {
-        return invalid(format!("{METADATA_TOPIC} is the broker's own log"));
     }
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')) {
         return invalid("a name consists of ASCII letters, digits, '.', '_' and '-'".to_owned());

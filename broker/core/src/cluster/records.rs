@@ -4,6 +4,7 @@
 //! compacted. Every value has a version; this release writes 1 and refuses any other, rather than guess.
 
 use super::{ClusterImage, TopicImage};
+use crate::config::CoreConfig;
 use crate::coordinator::{NewRecord, StoredRecord};
 use crate::model::TopicId;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub enum Change {
     Document(Arc<str>, Arc<str>),
     /// The document is gone.
     DocumentRemoved(Arc<str>),
+    /// These configs of a broker, or of all (no id), are set at run time.
+    BrokerConfigs(Arc<str>, Arc<BTreeMap<String, String>>),
     /// Producer ids below this are given away.
     NextProducerId(i64),
 }
@@ -32,6 +35,7 @@ pub enum Change {
 enum Key {
     Topic(String),
     Document(String),
+    Broker(String),
     ProducerIds,
 }
 
@@ -49,6 +53,12 @@ struct TopicValue {
 struct DocumentValue {
     version: u32,
     text: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct BrokerValue {
+    version: u32,
+    configs: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -83,6 +93,10 @@ impl Change {
                 (Key::Document(key.to_string()), Some(json(&value)))
             }
             Self::DocumentRemoved(key) => (Key::Document(key.to_string()), None),
+            Self::BrokerConfigs(broker, configs) => {
+                let value = BrokerValue { version: VERSION, configs: (**configs).clone() };
+                (Key::Broker(broker.to_string()), Some(json(&value)).filter(|_| !configs.is_empty()))
+            }
             Self::NextProducerId(next) => {
                 (Key::ProducerIds, Some(json(&ProducerIdsValue { version: VERSION, next: *next })))
             }
@@ -100,6 +114,7 @@ impl Change {
             return match key {
                 Key::Topic(name) => Ok(Self::TopicRemoved(name.into())),
                 Key::Document(key) => Ok(Self::DocumentRemoved(key.into())),
+                Key::Broker(broker) => Ok(Self::BrokerConfigs(broker.into(), Arc::default())),
                 Key::ProducerIds => Err("the producer ids cannot be removed".to_owned()),
             };
         };
@@ -116,12 +131,16 @@ impl Change {
                 if !(1..=super::MAX_PARTITIONS).contains(&partitions) {
                     return Err(format!("topic {name} has {partitions} partitions"));
                 }
-                let topic = TopicImage { id: TopicId(id), partitions, configs: Arc::new(configs), internal };
+                let topic = TopicImage::new(TopicId(id), partitions, configs, internal);
                 Ok(Self::Topic(name.into(), topic))
             }
             Key::Document(key) => {
                 let DocumentValue { text, .. } = parse(value)?;
                 Ok(Self::Document(key.into(), text.into()))
+            }
+            Key::Broker(broker) => {
+                let BrokerValue { configs, .. } = parse(value)?;
+                Ok(Self::BrokerConfigs(broker.into(), Arc::new(configs)))
             }
             Key::ProducerIds => {
                 let ProducerIdsValue { next, .. } = parse(value)?;
@@ -130,16 +149,18 @@ impl Change {
         }
     }
 
-    /// Makes the change.
-    pub fn apply(self, image: &mut ClusterImage) {
+    /// Makes the change in the image of a broker with these settings.
+    pub fn apply(self, image: &mut ClusterImage, config: &CoreConfig) {
         match self {
             Self::Topic(name, topic) => {
-                image.topic_names.insert(topic.id, name.clone());
-                if let Some(former) = image.topics.insert(name, topic.clone())
-                    && former.id != topic.id
+                let id = topic.id;
+                image.topic_names.insert(id, name.clone());
+                if let Some(former) = image.topics.insert(name.clone(), topic)
+                    && former.id != id
                 {
                     image.topic_names.remove(&former.id);
                 }
+                image.resolve(config, &name);
             }
             Self::TopicRemoved(name) => {
                 if let Some(former) = image.topics.remove(&name) {
@@ -151,6 +172,14 @@ impl Change {
             }
             Self::DocumentRemoved(key) => {
                 image.documents.remove(&key);
+            }
+            Self::BrokerConfigs(broker, configs) => {
+                if configs.is_empty() {
+                    image.broker_configs.remove(&broker);
+                } else {
+                    image.broker_configs.insert(broker, configs);
+                }
+                image.resolve_all(config);
             }
             Self::NextProducerId(next) => image.next_producer_id = image.next_producer_id.max(next),
         }

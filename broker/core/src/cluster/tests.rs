@@ -266,3 +266,135 @@ proptest! {
         let _ = cluster.replay(stored(&NewRecord { key: br#"{"topic":"a"}"#.to_vec(), value }));
     }
 }
+
+#[test]
+fn a_name_that_differs_in_dots_and_underscores_alone_is_taken() {
+    let mut cluster = cluster();
+    let (results, _) = create(&mut cluster, vec![topic("a.b_c", 1, 1), topic("a_b.c", 2, 1), topic("a-b-c", 3, 1)]);
+    assert!(matches!(&results[1], Err(Refusal::InvalidTopicName(why)) if why.contains("differs from the topic a.b_c")));
+    assert!(results[0].is_ok() && results[2].is_ok());
+    let (results, _) = create(&mut cluster, vec![topic("a.b_c", 4, 1)]);
+    assert_eq!(results, [Err(Refusal::TopicAlreadyExists)]);
+}
+
+fn grow(
+    cluster: &mut Cluster,
+    topics: &[(&str, i32)],
+    validate_only: bool,
+) -> (Vec<Result<TopicId, Refusal>>, Outcome) {
+    let topics =
+        topics.iter().map(|(name, count)| crate::event::MorePartitions { name: (*name).into(), count: *count });
+    let (reply, out) = ask(cluster, ClusterRequest::CreatePartitions { topics: topics.collect(), validate_only });
+    (results(reply), out)
+}
+
+#[test]
+fn a_topic_grows_and_never_shrinks() {
+    let mut cluster = cluster();
+    create(&mut cluster, vec![topic("a", 1, 2), topic("b", 2, 1)]);
+    let internal = NewTopic { internal: true, ..topic("__consumer_offsets", 3, 2) };
+    assert!(create(&mut cluster, vec![internal]).0[0].is_ok());
+    let (checked, out) = grow(&mut cluster, &[("a", 4)], true);
+    assert_eq!((checked, out.batches.len(), out.effects.len()), (vec![Ok(TopicId(1))], 0, 0));
+    let asked = [("a", 4), ("missing", 2), ("b", 1), ("__consumer_offsets", 5)];
+    let (grown, out) = grow(&mut cluster, &asked, false);
+    assert_eq!(grown[..2], [Ok(TopicId(1)), Err(Refusal::UnknownTopicOrPartition)]);
+    assert_eq!(grown[2], Err(Refusal::InvalidPartitions("it has 1 partitions already".to_owned())));
+    assert!(matches!(grown[3], Err(Refusal::InvalidRequest(_))), "a group is found by the number of partitions");
+    assert_eq!(shown(&out.effects), ["create a-2", "create a-3", "publish 3"]);
+    let (grown, out) = grow(&mut cluster, &[("a", 3), ("b", 100_000), ("b", 2)], false);
+    assert!(matches!(&grown[0], Err(Refusal::InvalidPartitions(why)) if why.contains("would be fewer")));
+    assert!(grown[1..].iter().all(|grown| matches!(grown, Err(Refusal::InvalidRequest(_)))), "named twice");
+    assert!(out.effects.is_empty());
+    let (grown, _) = grow(&mut cluster, &[("b", 100_000)], false);
+    assert!(matches!(&grown[0], Err(Refusal::InvalidPartitions(why)) if why.contains("holds at most")));
+    assert_eq!(cluster.image().topic("a").unwrap().partitions, 4);
+}
+
+fn alter_broker(
+    cluster: &mut Cluster,
+    broker: &str,
+    from: &[(&str, &str)],
+    configs: &[(&str, &str)],
+) -> (Result<ClusterReply, Refusal>, Outcome) {
+    let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let request = ClusterRequest::AlterBrokerConfigs {
+        broker: broker.into(),
+        configs: map(configs),
+        from: Arc::new(map(from)),
+        validate_only: false,
+    };
+    ask(cluster, request)
+}
+
+#[test]
+fn dynamic_broker_configs_reach_the_partitions_that_set_nothing_else() {
+    let mut cluster = cluster();
+    let own = NewTopic { configs: BTreeMap::from([("retention.ms".to_owned(), "5".to_owned())]), ..topic("own", 1, 1) };
+    create(&mut cluster, vec![own, topic("plain", 2, 2)]);
+    let (reply, out) = alter_broker(&mut cluster, "", &[], &[("log.retention.ms", "7")]);
+    assert!(reply.is_ok());
+    let seven = |index| format!("configure plain-{index} {:?}", BTreeMap::from([("retention.ms", "7")]));
+    assert_eq!(shown(&out.effects), [seven(0), seven(1), "publish 2".to_owned()]);
+    // This broker's own go before those of all.
+    let (_, out) = alter_broker(&mut cluster, "1", &[], &[("log.retention.ms", "8")]);
+    assert!(shown(&out.effects)[0].contains("\"8\""));
+    let (_, out) = alter_broker(&mut cluster, "", &[("log.retention.ms", "7")], &[]);
+    assert_eq!(shown(&out.effects), ["publish 2"], "what holds has not changed");
+    let (_, out) = create(&mut cluster, vec![topic("late", 3, 1)]);
+    let Effect::CreatePartition { configs, .. } = &out.effects[0] else { panic!("{:?}", out.effects) };
+    assert_eq!(configs.get("retention.ms").map(String::as_str), Some("8"));
+    let plain = cluster.image().topic("plain").unwrap();
+    assert!(plain.configs.is_empty(), "they are not the topic's own");
+    assert_eq!(plain.effective.get("retention.ms").map(String::as_str), Some("8"));
+    let (_, out) = alter_broker(&mut cluster, "1", &[("log.retention.ms", "8")], &[]);
+    assert_eq!(records(&out.batches).map(|record| record.value.is_none()).collect::<Vec<_>>(), [true], "a tombstone");
+    assert!(cluster.image().broker_configs.is_empty());
+}
+
+#[test]
+fn the_image_says_what_may_be_appended_whatever_changed_last() {
+    let config = CoreConfig { message_max_bytes: 900, ..CoreConfig::default() };
+    let mut cluster = Cluster::new(Arc::new(config));
+    let limit = |cluster: &Cluster, name: &str| cluster.image().topic(name).unwrap().append.max_message_bytes;
+    create(&mut cluster, vec![topic("a", 1, 1)]);
+    assert_eq!(limit(&cluster, "a"), 900);
+    alter_broker(&mut cluster, "", &[], &[("message.max.bytes", "800")]).0.unwrap();
+    create(&mut cluster, vec![topic("b", 2, 1)]);
+    assert_eq!((limit(&cluster, "a"), limit(&cluster, "b")), (800, 800));
+    let own = BTreeMap::from([("max.message.bytes".to_owned(), "700".to_owned())]);
+    let request = |from: &BTreeMap<String, String>, to: &BTreeMap<String, String>| ClusterRequest::AlterTopicConfigs {
+        topic: "a".into(),
+        configs: to.clone(),
+        from: Arc::new(from.clone()),
+        validate_only: false,
+    };
+    ask(&mut cluster, request(&BTreeMap::new(), &own)).0.unwrap();
+    grow(&mut cluster, &[("a", 2)], false);
+    assert_eq!((limit(&cluster, "a"), limit(&cluster, "b")), (700, 800));
+    alter_broker(&mut cluster, "", &[("message.max.bytes", "800")], &[]).0.unwrap();
+    assert_eq!((limit(&cluster, "a"), limit(&cluster, "b")), (700, 900));
+    ask(&mut cluster, request(&own, &BTreeMap::new())).0.unwrap();
+    assert_eq!(limit(&cluster, "a"), 900);
+}
+
+#[test]
+fn what_cannot_be_set_at_run_time_is_refused() {
+    let mut cluster = cluster();
+    let cases = [
+        ("1", "num.partitions", "3", "num.partitions cannot be changed while the broker runs"),
+        ("", "unheard.of", "3", "unheard.of cannot be changed"),
+        ("1", "log.retention.ms", "soon", "is not a whole number"),
+        ("", "max.connections", "0", "is not a whole number"),
+        ("2", "log.retention.ms", "3", "there is no broker 2"),
+    ];
+    for (broker, name, value, expected) in cases {
+        let (reply, out) = alter_broker(&mut cluster, broker, &[], &[(name, value)]);
+        let Err(Refusal::InvalidRequest(why)) = reply else { panic!("{name}: {reply:?}") };
+        assert!(why.contains(expected) && out.batches.is_empty(), "{why}");
+    }
+    let (reply, _) = alter_broker(&mut cluster, "", &[("log.retention.ms", "1")], &[]);
+    assert!(matches!(reply, Err(Refusal::ConcurrentChange)), "it was worked out from something else");
+}

@@ -1,11 +1,11 @@
 //! The topic configs that exist, with their types, defaults and meanings: Kafka's, and what DescribeConfigs shows.
 //!
-//! A config that is not in [`TOPIC_CONFIGS`], or a value of the wrong type, is refused when it is set. That a
-//! config stands here says that it is known and kept, not that every room acts on it yet.
+//! A config that is not in [`TOPIC_CONFIGS`], or a value of the wrong type, is refused when it is set. Those that have no
+//! meaning on one broker, or without tiered storage, are kept and change nothing.
 //!
 //! Source: <https://kafka.apache.org/documentation/#topicconfigs>.
 
-use self::ConfigKind::{Boolean, Double, Int, List, Long, OneOf, SomeOf};
+use self::ConfigKind::{Boolean, Double, Int, IntOf, List, Long, OneOf, SomeOf, Text};
 use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 
@@ -34,6 +34,8 @@ pub enum ConfigKind {
     Boolean,
     /// A 32-bit integer of at least this.
     Int(i32),
+    /// A 32-bit integer within one of these ranges, ends included.
+    IntOf(&'static [(i32, i32)]),
     /// A 64-bit integer of at least this.
     Long(i64),
     /// A number between these two.
@@ -44,6 +46,8 @@ pub enum ConfigKind {
     SomeOf(&'static [&'static str]),
     /// Any text, in Kafka a list separated by commas.
     List,
+    /// Any text.
+    Text,
 }
 
 const fn config(name: &'static str, kind: ConfigKind, default: &'static str, doc: &'static str) -> TopicConfig {
@@ -58,12 +62,20 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
         "delete",
         "What becomes of old records: deleted by time and size, compacted by key, or both.",
     ),
+    config("compression.gzip.level", IntOf(&[(-1, -1), (1, 9)]), "-1", "The level of gzip; -1 is gzip's own default."),
+    config(
+        "compression.lz4.level",
+        IntOf(&[(1, 17)]),
+        "9",
+        "The level of lz4. The encoder of this broker has one level, so it changes nothing.",
+    ),
     config(
         "compression.type",
         OneOf(&["uncompressed", "gzip", "snappy", "lz4", "zstd", "producer"]),
         "producer",
         "The codec in which batches are kept; `producer` keeps the producer's.",
     ),
+    config("compression.zstd.level", IntOf(&[(-131_072, 22)]), "3", "The level of zstd."),
     config("delete.retention.ms", Long(0), "86400000", "How long a compacted topic keeps tombstones, in milliseconds."),
     config(
         "durability",
@@ -84,9 +96,19 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
         "9223372036854775807",
         "Milliseconds after which the log is synced, beside what acknowledgements need.",
     ),
-    config("follower.replication.throttled.replicas", List, "", "Follower replicas whose replication is throttled."),
+    config(
+        "follower.replication.throttled.replicas",
+        List,
+        "",
+        "Follower replicas whose replication is throttled. There is one broker, so it changes nothing.",
+    ),
     config("index.interval.bytes", Int(0), "4096", "Bytes of log between two entries of the offset index."),
-    config("leader.replication.throttled.replicas", List, "", "Leader replicas whose replication is throttled."),
+    config(
+        "leader.replication.throttled.replicas",
+        List,
+        "",
+        "Leader replicas whose replication is throttled. There is one broker, so it changes nothing.",
+    ),
     config(
         "local.retention.bytes",
         Long(-2),
@@ -132,7 +154,19 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
     ),
     config("min.compaction.lag.ms", Long(0), "0", "The shortest that a record stays uncompacted, in milliseconds."),
     config("min.insync.replicas", Int(1), "1", "In-sync replicas that must have a record before acks=all is given."),
-    config("preallocate", Boolean, "false", "Whether a segment's file is allocated when it is made."),
+    config(
+        "preallocate",
+        Boolean,
+        "false",
+        "Whether a segment's file is allocated whole when it is made. It is always grown ahead of its end, by a part.",
+    ),
+    config("remote.log.copy.disable", Boolean, "false", "Whether a tiered topic is copied no more."),
+    config(
+        "remote.log.delete.on.disable",
+        Boolean,
+        "false",
+        "Whether what was tiered is deleted when tiering is switched off.",
+    ),
     config("remote.storage.enable", Boolean, "false", "Whether the topic is tiered."),
     config("retention.bytes", Long(-1), "-1", "Bytes of a partition that are kept; -1 for no limit."),
     config("retention.ms", Long(-1), "604800000", "Milliseconds that records are kept; -1 for no limit."),
@@ -164,8 +198,69 @@ pub fn check_topic_configs(configs: &BTreeMap<String, String>) -> Result<(), Ref
     for (name, value) in configs {
         check_one(name, value)?;
     }
+    check_together(configs)
+}
+
+/// What Kafka's `LogConfig` asks of configs that bound each other, and of a broker without tiered storage.
+fn check_together(configs: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    let number = |name: &str| configs.get(name).and_then(|value| value.trim().parse::<i64>().ok());
+    let (least, most) = (number("min.compaction.lag.ms"), number("max.compaction.lag.ms"));
+    if let (Some(least), Some(most)) = (least, most)
+        && least > most
+    {
+        let why = format!("min.compaction.lag.ms: {least} is more than max.compaction.lag.ms, which is {most}");
+        return Err(Refusal::InvalidConfig(why));
+    }
+    if configs.get("remote.storage.enable").is_some_and(|value| value.trim().eq_ignore_ascii_case("true")) {
+        let why = "remote.storage.enable: this broker has no tiered storage; leave it false";
+        return Err(Refusal::InvalidConfig(why.to_owned()));
+    }
     Ok(())
 }
+
+/// The broker config that is the default of a topic config (`ServerTopicConfigSynonyms`). All of them can be set at
+/// run time.
+pub fn broker_config_of(topic_config: &str) -> Option<&'static str> {
+    BROKER_CONFIGS.iter().find(|(topic, _)| *topic == topic_config).map(|(_, broker)| *broker)
+}
+
+/// The topic config that has this broker config as its default.
+pub fn topic_config_of(broker_config: &str) -> Option<&'static str> {
+    BROKER_CONFIGS.iter().find(|(_, broker)| *broker == broker_config).map(|(topic, _)| *topic)
+}
+
+/// Topic configs and the broker configs behind them.
+const BROKER_CONFIGS: &[(&str, &str)] = &[
+    ("cleanup.policy", "log.cleanup.policy"),
+    ("compression.gzip.level", "compression.gzip.level"),
+    ("compression.lz4.level", "compression.lz4.level"),
+    ("compression.type", "compression.type"),
+    ("compression.zstd.level", "compression.zstd.level"),
+    ("delete.retention.ms", "log.cleaner.delete.retention.ms"),
+    ("durability", "durability"),
+    ("file.delete.delay.ms", "log.segment.delete.delay.ms"),
+    ("flush.messages", "log.flush.interval.messages"),
+    ("flush.ms", "log.flush.interval.ms"),
+    ("index.interval.bytes", "log.index.interval.bytes"),
+    ("local.retention.bytes", "log.local.retention.bytes"),
+    ("local.retention.ms", "log.local.retention.ms"),
+    ("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"),
+    ("max.message.bytes", "message.max.bytes"),
+    ("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"),
+    ("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"),
+    ("message.timestamp.type", "log.message.timestamp.type"),
+    ("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio"),
+    ("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms"),
+    ("min.insync.replicas", "min.insync.replicas"),
+    ("preallocate", "log.preallocate"),
+    ("retention.bytes", "log.retention.bytes"),
+    ("retention.ms", "log.retention.ms"),
+    ("segment.bytes", "log.segment.bytes"),
+    ("segment.index.bytes", "log.index.size.max.bytes"),
+    ("segment.jitter.ms", "log.roll.jitter.ms"),
+    ("segment.ms", "log.roll.ms"),
+    ("unclean.leader.election.enable", "unclean.leader.election.enable"),
+];
 
 fn check_one(name: &str, value: &str) -> Result<(), Refusal> {
     if value.len() > MAX_VALUE_BYTES {
@@ -190,28 +285,41 @@ fn shown(text: &str) -> String {
 }
 
 impl ConfigKind {
-    fn fits(self, value: &str) -> bool {
+    /// Whether a value is of this kind.
+    pub fn fits(self, value: &str) -> bool {
         let value = value.trim();
         match self {
             Boolean => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
             Int(least) => value.parse::<i32>().is_ok_and(|number| number >= least),
+            IntOf(ranges) => value
+                .parse::<i32>()
+                .is_ok_and(|number| ranges.iter().any(|(least, most)| (*least..=*most).contains(&number))),
             Long(least) => value.parse::<i64>().is_ok_and(|number| number >= least),
             Double(least, most) => value.parse::<f64>().is_ok_and(|number| (least..=most).contains(&number)),
             OneOf(words) => words.contains(&value),
             SomeOf(words) => value.split(',').all(|word| words.contains(&word.trim())),
-            List => true,
+            List | Text => true,
         }
     }
 
-    fn wanted(self) -> String {
+    /// What would fit, for a message.
+    pub fn wanted(self) -> String {
         match self {
             Boolean => "true or false".to_owned(),
             Int(least) => format!("a whole number from {least} to {}", i32::MAX),
+            IntOf(ranges) => {
+                let ranges = ranges.iter().map(|(least, most)| match least == most {
+                    true => least.to_string(),
+                    false => format!("{least} to {most}"),
+                });
+                format!("a whole number: {}", ranges.collect::<Vec<_>>().join(", or "))
+            }
             Long(least) => format!("a whole number from {least} to {}", i64::MAX),
             Double(least, most) => format!("a number from {least} to {most}"),
             OneOf(words) => format!("one of {}", words.join(", ")),
             SomeOf(words) => format!("some of {}, separated by commas", words.join(", ")),
             List => "a list".to_owned(),
+            Text => "a text".to_owned(),
         }
     }
 }
@@ -244,10 +352,34 @@ mod tests {
             ("max.message.bytes", "3000000000"),
             ("min.cleanable.dirty.ratio", "NaN"),
             ("preallocate", "yes"),
+            ("compression.gzip.level", "0"),
+            ("compression.lz4.level", "18"),
+            ("remote.storage.enable", "true"),
             ("message.timestamp.type", ""),
         ] {
             let Err(Refusal::InvalidConfig(why)) = check(name, value) else { panic!("{name}={value} was accepted") };
             assert!(why.starts_with(name), "{why}");
+        }
+    }
+
+    #[test]
+    fn configs_that_bound_each_other_must_agree() {
+        let lags = |least: &str, most: &str| {
+            let pairs = [("min.compaction.lag.ms", least), ("max.compaction.lag.ms", most)];
+            check_topic_configs(&pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+        };
+        assert_eq!(lags("5", "5"), Ok(()));
+        assert!(matches!(lags("6", "5"), Err(Refusal::InvalidConfig(why)) if why.starts_with("min.compaction.lag.ms")));
+        assert_eq!(check("compression.gzip.level", "-1"), Ok(()));
+    }
+
+    #[test]
+    fn every_default_of_a_broker_is_one_of_a_known_topic_config() {
+        assert!(BROKER_CONFIGS.is_sorted());
+        for (topic, broker) in BROKER_CONFIGS {
+            assert!(topic_config(topic).is_some(), "{topic}");
+            assert_eq!(broker_config_of(topic).and_then(topic_config_of), Some(*topic));
+            assert_eq!(topic_config_of(broker), Some(*topic));
         }
     }
 

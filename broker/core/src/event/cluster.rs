@@ -15,6 +15,13 @@ pub enum ClusterRequest {
         /// Check only.
         validate_only: bool,
     },
+    /// CreatePartitions: adds partitions to topics. Answer: [`ClusterReply::Topics`], one result for each, in order.
+    CreatePartitions {
+        /// Which topics are to have how many.
+        topics: Vec<MorePartitions>,
+        /// Check only.
+        validate_only: bool,
+    },
     /// DeleteTopics, by name. Answer: [`ClusterReply::Topics`].
     DeleteTopics {
         /// The names.
@@ -28,6 +35,17 @@ pub enum ClusterRequest {
         configs: BTreeMap<String, String>,
         /// The configs that the shell worked from; when the topic has others by now, it is refused as a conflict
         /// ([`crate::refusal::Refusal::ConcurrentChange`]) and must be worked out anew.
+        from: Arc<BTreeMap<String, String>>,
+        /// Check only.
+        validate_only: bool,
+    },
+    /// AlterConfigs and IncrementalAlterConfigs of one broker, or of all of them. Answer: [`ClusterReply::Done`].
+    AlterBrokerConfigs {
+        /// The id of the broker, or nothing for what holds for all.
+        broker: Arc<str>,
+        /// All configs that are to be set dynamically, Kafka's names.
+        configs: BTreeMap<String, String>,
+        /// The configs that the shell worked from, as in [`ClusterRequest::AlterTopicConfigs`].
         from: Arc<BTreeMap<String, String>>,
         /// Check only.
         validate_only: bool,
@@ -59,6 +77,15 @@ pub struct NewTopic {
     pub configs: BTreeMap<String, String>,
     /// Made by the broker itself (`__consumer_offsets`): the name rules for users do not apply.
     pub internal: bool,
+}
+
+/// A topic that is to have more partitions.
+#[derive(Debug, Clone)]
+pub struct MorePartitions {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many partitions it is to have, those that are there included.
+    pub count: i32,
 }
 
 /// What became of one topic.

@@ -1,8 +1,10 @@
 //! What a group coordinator may be asked, and its answers (Kafka's classic group protocol).
 
+use crate::cluster::ClusterImage;
 use crate::model::{LeaderEpoch, MemberId, Offset, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
+use crate::refusal::Refusal;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A question to the coordinator of a group.
@@ -53,6 +55,108 @@ pub enum GroupRequest {
         /// Refuse with `UnstableOffsetCommit` where a transaction has pending offsets (KIP-447).
         require_stable: bool,
     },
+    /// ListGroups: the groups of this coordinator. Answer: [`GroupReply::Listed`].
+    List {
+        /// The states to list, or all.
+        states: Option<BTreeSet<GroupState>>,
+    },
+    /// DescribeGroups. Answer: [`GroupReply::Described`].
+    Describe {
+        /// Which groups.
+        groups: Vec<Arc<str>>,
+    },
+    /// DeleteGroups: groups without members, with their offsets. Answer: [`GroupReply::Deleted`].
+    Delete {
+        /// Which groups.
+        groups: Vec<Arc<str>>,
+    },
+    /// OffsetDelete (KIP-496). Answer: [`GroupReply::OffsetsDeleted`].
+    DeleteOffsets {
+        /// The group.
+        group: Arc<str>,
+        /// Whose offsets.
+        partitions: Vec<TopicPartition>,
+    },
+    /// These topics were deleted (from the cluster image): every group forgets its offsets of them. Answer: [`GroupReply::Done`].
+    TopicsDeleted {
+        /// Their names.
+        topics: Arc<BTreeSet<Arc<str>>>,
+    },
+    /// These topics exist, and nobody commits yet: every group forgets its offsets of any other partition. Answer:
+    /// [`GroupReply::Done`].
+    KeepTopics {
+        /// The cluster with its topics.
+        image: Arc<ClusterImage>,
+    },
+}
+
+/// Where a group stands between two generations. Kafka's fifth state, Dead, is a group that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GroupState {
+    /// No members; perhaps offsets.
+    Empty,
+    /// Members join.
+    PreparingRebalance,
+    /// Members have joined; the leader has yet to assign.
+    CompletingRebalance,
+    /// Every member has its assignment, or may fetch it.
+    Stable,
+}
+
+impl GroupState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Empty, Self::PreparingRebalance, Self::CompletingRebalance, Self::Stable];
+
+    /// Its name, as Kafka writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::PreparingRebalance => "PreparingRebalance",
+            Self::CompletingRebalance => "CompletingRebalance",
+            Self::Stable => "Stable",
+        }
+    }
+}
+
+/// A group in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedGroup {
+    /// The group.
+    pub group: Arc<str>,
+    /// `consumer`, `connect` ...; empty for a group that never had members.
+    pub protocol_type: Arc<str>,
+    /// Where it stands.
+    pub state: GroupState,
+}
+
+/// A group with its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedGroup {
+    /// Where it stands.
+    pub state: GroupState,
+    /// `consumer`, `connect` ...; empty for a group that never had members.
+    pub protocol_type: Arc<str>,
+    /// The chosen assignment protocol; empty unless the group is stable.
+    pub protocol: Arc<str>,
+    /// Its members, by id.
+    pub members: Vec<DescribedMember>,
+}
+
+/// A member as an administrator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedMember {
+    /// Its id.
+    pub member: MemberId,
+    /// Its static identity.
+    pub instance: Option<Arc<str>>,
+    /// From the header of its join.
+    pub client_id: Arc<str>,
+    /// Where it joined from.
+    pub client_host: Arc<str>,
+    /// Its metadata under the chosen protocol; empty unless the group is stable.
+    pub metadata: Bytes,
+    /// What the leader gave it; empty unless the group is stable.
+    pub assignment: Bytes,
 }
 
 /// JoinGroup, in core words.
@@ -159,7 +263,7 @@ pub struct LeaveResult {
     /// The static identity that was asked for.
     pub instance: Option<Arc<str>>,
     /// Why it was refused, if it was.
-    pub refusal: Option<crate::refusal::Refusal>,
+    pub refusal: Option<Refusal>,
 }
 
 /// OffsetCommit, in core words.
@@ -173,6 +277,9 @@ pub struct OffsetCommit {
     pub member: MemberId,
     /// Its static identity.
     pub instance: Option<Arc<str>>,
+    /// How long the offsets are kept, whoever uses the group, where the client says so (OffsetCommit v2 to v4). In
+    /// milliseconds; otherwise `offsets.retention.minutes` rules.
+    pub retention_ms: Option<i64>,
     /// What is committed.
     pub offsets: Vec<CommitOffset>,
 }
@@ -214,6 +321,8 @@ pub struct CommittedOffset {
     pub metadata: Arc<str>,
     /// When it was committed.
     pub committed_at: Timestamp,
+    /// When it expires, where the client has said so.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// An answer of a group coordinator.
@@ -227,6 +336,14 @@ pub enum GroupReply {
     Left(Vec<LeaveResult>),
     /// Committed offsets; `None` where the group has none. Ordered by topic and partition.
     Offsets(Vec<(TopicPartition, Option<CommittedOffset>)>),
+    /// The groups that were asked for, by id.
+    Listed(Vec<ListedGroup>),
+    /// What is known of each group, in the order of the question; [`Refusal::GroupIdNotFound`] where there is none.
+    Described(Vec<Result<DescribedGroup, Refusal>>),
+    /// Why each group was not deleted, if it was not, in the order of the question.
+    Deleted(Vec<Option<Refusal>>),
+    /// Why the offset of each partition was not deleted, if it was not, in the order of the question.
+    OffsetsDeleted(Vec<(TopicPartition, Option<Refusal>)>),
     /// It is done, and durable where it must be.
     Done,
 }

@@ -6,17 +6,21 @@ mod partition;
 mod stored;
 mod transaction;
 
-pub use cluster::{ClusterReply, ClusterRequest, NewTopic, TopicRefusal};
+pub use cluster::{ClusterReply, ClusterRequest, MorePartitions, NewTopic, TopicRefusal};
 pub use group::{
-    CommitOffset, CommittedOffset, GroupReply, GroupRequest, JoinGroup, JoinedGroup, JoinedMember, LeaveResult,
-    LeavingMember, OffsetCommit, SyncGroup, SyncedGroup, TransactionalOffsetCommit,
+    CommitOffset, CommittedOffset, DescribedGroup, DescribedMember, GroupReply, GroupRequest, GroupState, JoinGroup,
+    JoinedGroup, JoinedMember, LeaveResult, LeavingMember, ListedGroup, OffsetCommit, SyncGroup, SyncedGroup,
+    TransactionalOffsetCommit,
 };
 pub use partition::{
     AbortedTransaction, Acks, AppendOrigin, Appended, Fetched, IncomingBatch, Marker, OffsetLookup, PartitionReply,
     PartitionRequest, ProducedBatch, ProducerState, RecoveredBatch, RecoveredLog,
 };
 pub use stored::{Records, StoredRecords};
-pub use transaction::{InitializedProducer, TransactionReply, TransactionRequest, TransactionResult};
+pub use transaction::{
+    DescribedTransaction, InitializedProducer, ListedTransaction, TransactionFilter, TransactionReply,
+    TransactionRequest, TransactionResult, TransactionState,
+};
 
 use crate::model::{PartId, Token};
 use crate::refusal::Refusal;

@@ -98,6 +98,8 @@ pub enum PartitionRequest {
     },
     /// The watermarks. Answer: [`PartitionReply::Described`].
     Describe,
+    /// What is remembered of the producers (DescribeProducers). Answer: [`PartitionReply::Producers`].
+    DescribeProducers,
     /// The watermarks, as soon as every append that was asked for before this is decided (written and durable, or
     /// refused). Answer: [`PartitionReply::Described`], whose log end no earlier append will pass and no power cut will
     /// take back. The asker holds back later appends.
@@ -120,6 +122,9 @@ pub enum OffsetLookup {
     MaxTimestamp,
     /// The first record whose timestamp is at least this.
     AtOrAfter(Timestamp),
+    /// One past the last record of the largest leader epoch that is not above this one (OffsetForLeaderEpoch, KIP-279).
+    /// Nothing where the log knows no epoch that high.
+    EpochEnd(LeaderEpoch),
 }
 
 /// An answer of a partition.
@@ -135,9 +140,11 @@ pub enum PartitionReply {
     Located {
         /// The offset and the timestamp of its record, or nothing where no record matches.
         found: Option<(Offset, Option<Timestamp>)>,
-        /// The partition's leader epoch.
+        /// The partition's leader epoch; for [`OffsetLookup::EpochEnd`] the epoch whose end was found.
         leader_epoch: LeaderEpoch,
     },
+    /// Its producers, the longest silent first.
+    Producers(Vec<ProducerState>),
     /// Records were deleted, or there were none to delete.
     RecordsDeleted {
         /// First offset that is kept.

@@ -1,6 +1,7 @@
 //! What a transaction coordinator may be asked, and its answers (KIP-98, KIP-890 part 1).
 
-use crate::model::{ProducerEpoch, ProducerId, TopicPartition};
+use crate::model::{ProducerEpoch, ProducerId, Timestamp, TopicPartition};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A question to the coordinator of a transactional id.
@@ -61,6 +62,97 @@ pub enum TransactionRequest {
         /// Commit or abort.
         result: TransactionResult,
     },
+    /// DescribeTransactions. Answer: [`TransactionReply::Described`].
+    Describe {
+        /// The transactional id.
+        transactional_id: Arc<str>,
+    },
+    /// ListTransactions: the ids of this coordinator. Answer: [`TransactionReply::Listed`].
+    List(Arc<TransactionFilter>),
+}
+
+/// Which transactional ids a listing names: those that pass all of it.
+#[derive(Debug, Clone, Default)]
+pub struct TransactionFilter {
+    /// In one of these states; empty for any.
+    pub states: BTreeSet<TransactionState>,
+    /// Of one of these producers; empty for any.
+    pub producer_ids: BTreeSet<ProducerId>,
+    /// With a transaction that has been open for longer than this, in milliseconds.
+    pub longer_than_ms: Option<i64>,
+}
+
+/// Where a transactional id stands, in Kafka's words (`TransactionState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TransactionState {
+    /// Initialized; no transaction since.
+    Empty,
+    /// A transaction is open.
+    Ongoing,
+    /// It commits; markers are on their way.
+    PrepareCommit,
+    /// It aborts; markers are on their way.
+    PrepareAbort,
+    /// The last one has committed.
+    CompleteCommit,
+    /// The last one was aborted.
+    CompleteAbort,
+}
+
+impl TransactionState {
+    const ALL: [Self; 6] = [
+        Self::Empty,
+        Self::Ongoing,
+        Self::PrepareCommit,
+        Self::PrepareAbort,
+        Self::CompleteCommit,
+        Self::CompleteAbort,
+    ];
+
+    /// As Kafka writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::Ongoing => "Ongoing",
+            Self::PrepareCommit => "PrepareCommit",
+            Self::PrepareAbort => "PrepareAbort",
+            Self::CompleteCommit => "CompleteCommit",
+            Self::CompleteAbort => "CompleteAbort",
+        }
+    }
+
+    /// The state of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// One transactional id, as DescribeTransactions shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedTransaction {
+    /// Where it stands.
+    pub state: TransactionState,
+    /// Its producer.
+    pub producer_id: ProducerId,
+    /// The producer's epoch.
+    pub producer_epoch: ProducerEpoch,
+    /// How long a transaction may stay open, in milliseconds.
+    pub timeout_ms: i32,
+    /// When the open transaction began.
+    pub started: Option<Timestamp>,
+    /// Enlisted in the open transaction, in order.
+    pub partitions: Vec<TopicPartition>,
+}
+
+/// One transactional id of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedTransaction {
+    /// The transactional id.
+    pub transactional_id: Arc<str>,
+    /// Its producer.
+    pub producer_id: ProducerId,
+    /// Where it stands.
+    pub state: TransactionState,
 }
 
 /// How a transaction ends.
@@ -90,4 +182,8 @@ pub enum TransactionReply {
     Done,
     /// The transaction is decided.
     Ended(InitializedProducer),
+    /// One transactional id.
+    Described(DescribedTransaction),
+    /// Transactional ids of this coordinator, in order.
+    Listed(Vec<ListedTransaction>),
 }

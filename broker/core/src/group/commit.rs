@@ -56,7 +56,7 @@ impl Groups {
         match self.check_commit(&commit, step, false) {
             Ok(()) => {
                 self.heard_of(&commit, step);
-                step.out.append(offsets::records(&commit.group, commit.offsets, step.now));
+                step.out.append(offsets::records(commit, step.now));
                 step.answer(to, GroupReply::Done);
             }
             Err(refusal) => step.refuse(to, refusal),
@@ -118,6 +118,9 @@ impl Groups {
         if self.verifications.waiting.len() >= MAX_VERIFYING {
             return step.refuse(to, Refusal::CoordinatorLoadInProgress);
         }
+        if request.commit.group.is_empty() {
+            return step.refuse(to, Refusal::InvalidGroupId);
+        }
         if let Err(refusal) = self.check_commit(&request.commit, step, true) {
             return step.refuse(to, refusal);
         }
@@ -148,7 +151,7 @@ impl Groups {
         match verified.and_then(|()| self.check_commit(&request.commit, step, true)) {
             Ok(()) => {
                 self.heard_of(&request.commit, step);
-                let records = offsets::records(&request.commit.group, request.commit.offsets, step.now);
+                let records = offsets::records(request.commit, step.now);
                 step.out.append_in_transaction((request.producer_id, request.producer_epoch), records);
                 step.answer(to, GroupReply::Done);
             }

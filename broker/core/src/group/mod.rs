@@ -1,22 +1,25 @@
 //! The groups of one partition of `__consumer_offsets`: membership and committed offsets.
 //!
-//! What it does: the classic group protocol (`classic`), commits and fetches of offsets (`commit`,
-//! `offsets`), Kafka's records for both (`records`), and the expiry of what nobody uses. What it does not do: it
-//! reads no subscription and makes no assignment (the leader among the clients does), and it does not
-//! know which topics exist.
+//! What it does: the classic group protocol (`classic`), commits and fetches of offsets (`commit`, `offsets`), Kafka's
+//! records for both (`records`), the expiry of what nobody uses (`expiry`), and what administrators ask (`admin`). What
+//! it does not do: it makes no assignment (the leader among the clients does), and it does not know which topics exist:
+//! it is told of those that were deleted.
 //!
-//! Invariants: offsets and generations change by replay of records and markers alone; a member that is
-//! not of the current generation commits nothing; offsets of an open transaction are visible to nobody.
+//! Invariants: offsets and generations change by replay of records and markers alone; a member that is not of the
+//! current generation commits nothing; offsets of an open transaction are visible to nobody.
 
+mod admin;
 mod classic;
 mod commit;
+mod expiry;
+mod numbers;
 mod offsets;
 mod records;
 #[cfg(test)]
 mod tests;
 
 use crate::config::CoreConfig;
-use crate::coordinator::{Coordinator, NewRecord, Outcome, StoredRecord};
+use crate::coordinator::{Coordinator, Outcome, StoredRecord};
 use crate::event::{
     GroupReply, GroupRequest, JoinGroup, LeaveResult, LeavingMember, Reply, ReplyTo, Request, SyncGroup,
 };
@@ -24,22 +27,20 @@ use crate::model::{ProducerEpoch, ProducerId, Timestamp, Token};
 use crate::refusal::Refusal;
 use classic::{ClassicGroup, State};
 use commit::Verifications;
+pub use numbers::GroupNumbers;
 use offsets::GroupOffsets;
 pub use records::describe_record;
 use records::{GroupMetadataValue, MAX_STRING_BYTES, OffsetCommitValue, RecordKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How often offsets and groups that nobody uses are looked for (`offsets.retention.check.interval.ms`).
-const SWEEP_INTERVAL_MS: i64 = 10 * 60 * 1000;
-/// How soon the search goes on when it found more than it may forget at once.
-const SWEEP_AGAIN_MS: i64 = 1_000;
-/// How many records one search may write.
-const SWEEP_RECORDS: usize = 10_000;
 /// How many groups one partition of `__consumer_offsets` may hold.
 const MAX_GROUPS: usize = 100_000;
 /// How many assignment protocols a member may offer.
 const MAX_PROTOCOLS: usize = 64;
+/// How much metadata may come with them, in bytes: it is kept for as long as the member is, and a record of the group with
+/// the metadata of all members under one protocol holds less.
+const MAX_PROTOCOLS_BYTES: usize = 4 << 20;
 
 /// The groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
@@ -111,7 +112,7 @@ impl Groups {
             GroupRequest::Sync(request) => self.sync(step, to, request),
             GroupRequest::Heartbeat { group, generation, member, instance } => match self.groups.get_mut(&group) {
                 Some(group) => group.classic.heartbeat(step, to, generation, &member, instance.as_ref()),
-                None => step.refuse(to, Refusal::UnknownMemberId),
+                None => step.refuse(to, unknown_member(&group)),
             },
             GroupRequest::Leave { group, members } => self.leave(step, to, &group, members),
             GroupRequest::Commit(commit) => self.commit(step, to, commit),
@@ -124,6 +125,16 @@ impl Groups {
             GroupRequest::FetchOffsets { group, partitions, require_stable } => {
                 self.fetch_offsets(step, to, &group, partitions, require_stable);
             }
+            GroupRequest::List { states } => self.list(step, to, states.as_ref()),
+            GroupRequest::Describe { groups } => self.describe(step, to, &groups),
+            GroupRequest::Delete { groups } => self.delete(step, to, &groups),
+            GroupRequest::DeleteOffsets { group, partitions } => self.delete_offsets(step, to, &group, partitions),
+            GroupRequest::TopicsDeleted { topics } => {
+                self.forget_partitions(step, to, |partition| topics.contains(&partition.topic));
+            }
+            GroupRequest::KeepTopics { image } => self.forget_partitions(step, to, |partition| {
+                image.topic(&partition.topic).is_none_or(|topic| partition.partition >= topic.partitions)
+            }),
         }
     }
 
@@ -146,12 +157,15 @@ impl Groups {
 
     fn sync(&mut self, step: &mut Step<'_>, to: ReplyTo, request: SyncGroup) {
         let id = request.group.clone();
-        let Some(group) = self.groups.get_mut(&id) else { return step.refuse(to, Refusal::UnknownMemberId) };
+        let Some(group) = self.groups.get_mut(&id) else { return step.refuse(to, unknown_member(&id)) };
         group.classic.sync(step, to, request);
         self.settle(&id, step.now);
     }
 
     fn leave(&mut self, step: &mut Step<'_>, to: ReplyTo, id: &Arc<str>, members: Vec<LeavingMember>) {
+        if id.is_empty() {
+            return step.refuse(to, Refusal::InvalidGroupId);
+        }
         let Some(group) = self.groups.get_mut(id) else {
             let refusal = Some(Refusal::UnknownMemberId);
             let unknown =
@@ -207,35 +221,11 @@ impl Groups {
             self.settle(&id, step.now);
         }
     }
-
-    /// Forgets offsets and groups that nobody has used for the retention.
-    fn sweep(&mut self, step: &mut Step<'_>) {
-        let mut records = Vec::new();
-        for (id, group) in &self.groups {
-            if records.len() >= SWEEP_RECORDS {
-                break;
-            }
-            group.sweep(id, step.now, &mut records);
-        }
-        let again_ms = if records.len() >= SWEEP_RECORDS { SWEEP_AGAIN_MS } else { SWEEP_INTERVAL_MS };
-        self.next_sweep = Some(step.now.plus_ms(again_ms));
-        step.out.append(records);
-    }
 }
 
-impl Group {
-    fn sweep(&self, id: &Arc<str>, now: Timestamp, records: &mut Vec<NewRecord>) {
-        let classic = &self.classic;
-        if !classic.is_deserted() {
-            return;
-        }
-        let expired = self.offsets.expired(now, classic.has_protocol_type().then(|| classic.state_since()));
-        let nothing_left = self.offsets.settled_len() == Some(expired.len());
-        records.extend(expired.into_iter().map(|partition| offsets::tombstone(id, partition)));
-        if nothing_left && classic.is_stored() {
-            records.push(NewRecord { key: classic.record_key(), value: None });
-        }
-    }
+/// Why a member of a group that is not there is refused. A group that has members has a name.
+fn unknown_member(group: &Arc<str>) -> Refusal {
+    if group.is_empty() { Refusal::InvalidGroupId } else { Refusal::UnknownMemberId }
 }
 
 /// What every join must keep to, whatever the group.
@@ -251,6 +241,9 @@ fn check_join(request: &JoinGroup, config: &CoreConfig) -> Result<(), Refusal> {
         return Err(Refusal::InvalidRequest(format!(
             "a member may offer {MAX_PROTOCOLS} assignment protocols at most"
         )));
+    }
+    if request.protocols.iter().map(|(_, metadata)| metadata.len()).sum::<usize>() > MAX_PROTOCOLS_BYTES {
+        return Err(Refusal::RecordTooLarge);
     }
     let texts = [&request.proposed_member, &request.client_id, &request.client_host, &request.protocol_type];
     let mut texts = texts.into_iter().chain(&request.instance).chain(request.protocols.iter().map(|(name, _)| name));
@@ -360,7 +353,7 @@ impl Coordinator for Groups {
             }
             self.settle(&id, now);
         }
-        self.next_sweep = Some(now.plus_ms(SWEEP_INTERVAL_MS));
+        self.schedule_sweep(now);
     }
 
     fn refuse(&self, refusal: Refusal) -> Reply {

@@ -5,14 +5,11 @@
 
 use super::records::{OffsetCommitKey, OffsetCommitValue};
 use crate::coordinator::NewRecord;
-use crate::event::{CommitOffset, CommittedOffset};
-use crate::model::{ProducerId, Timestamp, TopicPartition};
+use crate::event::{CommitOffset, CommittedOffset, OffsetCommit};
+use crate::model::{Offset, ProducerId, Timestamp, TopicPartition};
 use crate::refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// `offsets.retention.minutes`, Kafka's default of seven days: how long offsets are kept once nobody uses the group.
-pub(super) const OFFSETS_RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// An offset and its place among the records of the log.
 #[derive(Debug, Clone)]
@@ -34,6 +31,11 @@ impl GroupOffsets {
         self.committed.is_empty() && self.pending.is_empty()
     }
 
+    /// What is committed, in the order of the partitions.
+    pub(super) fn committed(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
+        self.committed.iter().map(|(partition, ordered)| (partition, ordered.offset.offset))
+    }
+
     /// Applies an offset record: the `order`-th of the log, in the transaction of `producer` if it has one.
     pub(super) fn apply(
         &mut self,
@@ -44,15 +46,22 @@ impl GroupOffsets {
     ) {
         match (value, producer) {
             (Some(value), producer) => {
-                let OffsetCommitValue { offset, leader_epoch, metadata, committed_at } = value;
-                let offset = CommittedOffset { offset, leader_epoch, metadata, committed_at };
+                let OffsetCommitValue { offset, leader_epoch, metadata, committed_at, expires_at } = value;
+                let offset = CommittedOffset { offset, leader_epoch, metadata, committed_at, expires_at };
                 let offsets = match producer {
                     Some(producer) => self.pending.entry(producer).or_default(),
                     None => &mut self.committed,
                 };
                 offsets.insert(partition, Ordered { offset, order });
             }
-            (None, None) => drop(self.committed.remove(&partition)),
+            (None, None) => {
+                self.committed.remove(&partition);
+                // What was to be committed was written before; a commit must not bring it back.
+                for offsets in self.pending.values_mut() {
+                    offsets.remove(&partition);
+                }
+                self.pending.retain(|_, offsets| !offsets.is_empty());
+            }
             // Nobody deletes an offset within a transaction.
             (None, Some(_)) => {}
         }
@@ -97,14 +106,27 @@ impl GroupOffsets {
         Ok(wanted.into_iter().map(|partition| (partition.clone(), of(&partition))).collect())
     }
 
-    /// The partitions whose offsets nobody has used for longer than the retention. `unused_since` is
-    /// when the group's last member left, of a group that had members.
-    pub(super) fn expired(&self, now: Timestamp, unused_since: Option<Timestamp>) -> Vec<TopicPartition> {
+    /// The partitions whose offsets nobody has used for longer than the retention, among the topics that may expire.
+    /// `unused_since` is when the group's last member left, of a group that had members.
+    pub(super) fn expired(
+        &self,
+        now: Timestamp,
+        retention_ms: i64,
+        unused_since: Option<Timestamp>,
+        may_expire: impl Fn(&str) -> bool,
+    ) -> Vec<TopicPartition> {
         let is_expired = |(partition, ordered): &(&TopicPartition, &Ordered)| {
-            let since = unused_since.map_or(ordered.offset.committed_at, |at| at.max(ordered.offset.committed_at));
-            since.plus_ms(OFFSETS_RETENTION_MS) <= now && !self.is_pending(partition)
+            let CommittedOffset { committed_at, expires_at, .. } = ordered.offset;
+            let since = unused_since.map_or(committed_at, |at| at.max(committed_at));
+            let at = expires_at.unwrap_or_else(|| since.plus_ms(retention_ms));
+            at <= now && may_expire(&partition.topic) && !self.is_pending(partition)
         };
         self.committed.iter().filter(is_expired).map(|(partition, _)| partition.clone()).collect()
+    }
+
+    /// All partitions with an offset, committed or pending.
+    pub(super) fn partitions(&self) -> BTreeSet<TopicPartition> {
+        self.committed.keys().chain(self.pending.values().flat_map(BTreeMap::keys)).cloned().collect()
     }
 
     /// How many partitions have a committed offset, if nothing is pending.
@@ -114,7 +136,9 @@ impl GroupOffsets {
 }
 
 /// The records of a commit.
-pub(super) fn records(group: &Arc<str>, offsets: Vec<CommitOffset>, now: Timestamp) -> Vec<NewRecord> {
+pub(super) fn records(commit: OffsetCommit, now: Timestamp) -> Vec<NewRecord> {
+    let OffsetCommit { group, offsets, retention_ms, .. } = commit;
+    let expires_at = retention_ms.map(|retention_ms| now.plus_ms(retention_ms.max(0)));
     let record = |commit: CommitOffset| NewRecord {
         key: OffsetCommitKey { group: group.clone(), partition: commit.partition }.encode(),
         value: Some(
@@ -123,6 +147,7 @@ pub(super) fn records(group: &Arc<str>, offsets: Vec<CommitOffset>, now: Timesta
                 leader_epoch: commit.leader_epoch,
                 metadata: commit.metadata,
                 committed_at: now,
+                expires_at,
             }
             .encode(),
         ),

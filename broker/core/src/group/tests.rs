@@ -1,5 +1,6 @@
 //! The groups, stepped over a log that commits at once. What waits for what is the frame's affair and tested there.
 
+mod admin;
 mod commits;
 mod durability;
 mod membership;
@@ -10,8 +11,8 @@ use super::Groups;
 use crate::config::CoreConfig;
 use crate::coordinator::{Coordinator, NewRecord, Outcome, StoredRecord};
 use crate::event::{
-    CommitOffset, CommittedOffset, GroupReply, GroupRequest, JoinGroup, JoinedGroup, OffsetCommit, Reply, ReplyTo,
-    Request, SyncGroup, SyncedGroup, TransactionReply,
+    CommitOffset, CommittedOffset, GroupReply, GroupRequest, GroupState, JoinGroup, JoinedGroup, OffsetCommit, Reply,
+    ReplyTo, Request, SyncGroup, SyncedGroup, TransactionReply,
 };
 use crate::model::{PartId, ProducerEpoch, ProducerId, Timestamp, Token, TopicPartition};
 use crate::refusal::Refusal;
@@ -168,6 +169,11 @@ impl Bench {
         }
     }
 
+    /// Where the group stands, if it is there.
+    fn state(&self) -> Option<GroupState> {
+        self.groups.groups.get(GROUP).map(|group| group.classic.state())
+    }
+
     /// The committed offset of partition 0 of a topic.
     fn offset(&mut self, topic: &str) -> Option<i64> {
         let offsets = self.fetch(false).expect("a plain fetch is never refused");
@@ -237,6 +243,7 @@ fn offset_commit(member: &str, generation: i32, topic: &str, offset: i64) -> Off
         generation,
         member: member.into(),
         instance: None,
+        retention_ms: None,
         offsets: vec![CommitOffset { partition, offset, leader_epoch: None, metadata: "note".into() }],
     }
 }

@@ -32,6 +32,9 @@ impl PendingAppend {
     }
 }
 
+/// Replicas that have all of a partition: one node has one.
+const IN_SYNC_REPLICAS: i32 = 1;
+
 /// What becomes of an append that may be made.
 enum Decision {
     Write,
@@ -193,6 +196,9 @@ impl Partition {
     fn check_client(&self, append: &PendingAppend) -> Result<(), Refusal> {
         if is_internal(&self.id.topic) {
             return Err(Refusal::InvalidTopicName(format!("only the broker writes to {}", self.id.topic)));
+        }
+        if append.acks == Acks::All && self.durability.min_insync_replicas > IN_SYNC_REPLICAS {
+            return Err(Refusal::NotEnoughReplicas);
         }
         if self.appends.len() >= MAX_WAITING_APPENDS {
             return Err(Refusal::RequestTimedOut);

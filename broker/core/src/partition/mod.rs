@@ -216,6 +216,10 @@ impl Partition {
             PartitionRequest::Describe => {
                 effects.extend(Effect::answer(reply_to, self.described()));
             }
+            PartitionRequest::DescribeProducers => {
+                let reply = PartitionReply::Producers(self.producers.states());
+                effects.extend(Effect::answer(reply_to, Reply::Partition(Ok(reply))));
+            }
             PartitionRequest::Settle => effects.extend(self.settle(reply_to)),
             PartitionRequest::DeleteRecords { before } => effects.extend(self.delete_records(reply_to, before)),
         }

@@ -72,7 +72,7 @@ impl Partition {
         let found = match lookup {
             OffsetLookup::Earliest => self.watermarks.log_start,
             OffsetLookup::Latest => end,
-            OffsetLookup::MaxTimestamp | OffsetLookup::AtOrAfter(_) => {
+            OffsetLookup::MaxTimestamp | OffsetLookup::AtOrAfter(_) | OffsetLookup::EpochEnd(_) => {
                 let Some(token) = token_of(&reply_to) else {
                     return not_the_shell(reply_to);
                 };

@@ -32,6 +32,8 @@ pub struct AppendRules {
     pub compacted: bool,
     /// `compression.type`: the codec in which batches are kept; `None` keeps the producer's.
     pub compression: Option<Codec>,
+    /// The level of that codec; `None` is its own default.
+    pub compression_level: Option<i32>,
     /// The most bytes that the records of a batch may take when they have to be decompressed.
     pub decompressed_max_bytes: usize,
 }
@@ -45,6 +47,8 @@ pub struct DurabilityRules {
     pub flush_messages: i64,
     /// `flush.ms`: no record stays unsynced for longer, in milliseconds. `None`: as long as the operating system likes.
     pub flush_ms: Option<i64>,
+    /// `min.insync.replicas`: as many must have a record before acks=all is given, and there is only this one.
+    pub min_insync_replicas: i32,
 }
 
 /// Why a batch is refused for its records.
@@ -68,6 +72,9 @@ impl AppendRules {
     /// The rules of a topic with these configs.
     pub fn of(config: &CoreConfig, topic_config: &BTreeMap<String, String>) -> Self {
         let number = |name: &str| topic_config.get(name).and_then(|value| value.trim().parse::<i64>().ok());
+        let level = |name: &str| topic_config.get(name).and_then(|value| value.trim().parse::<i32>().ok());
+        let compression =
+            topic_config.get("compression.type").map_or(config.compression, |name| compression_named(name.trim()));
         Self {
             max_message_bytes: number("max.message.bytes")
                 .and_then(|bytes| i32::try_from(bytes).ok())
@@ -82,9 +89,13 @@ impl AppendRules {
             timestamp_after_max_ms: number("message.timestamp.after.max.ms")
                 .unwrap_or(config.message_timestamp_after_max_ms),
             compacted: CleanupPolicy::of(topic_config, config.cleanup_policy).compact,
-            compression: topic_config
-                .get("compression.type")
-                .map_or(config.compression, |name| compression_named(name.trim())),
+            compression,
+            compression_level: match compression {
+                // -1 is Kafka's word for gzip's own default.
+                Some(Codec::Gzip) => level("compression.gzip.level").or(config.gzip_level).filter(|level| *level > 0),
+                Some(Codec::Zstd) => Some(level("compression.zstd.level").unwrap_or(config.zstd_level)),
+                _ => None,
+            },
             decompressed_max_bytes: config.decompressed_max_bytes,
         }
     }
@@ -226,6 +237,13 @@ impl DurabilityRules {
             flush_messages: number("flush.messages").unwrap_or(config.flush_interval_messages).max(1),
             // Kafka's word for never.
             flush_ms: flush_ms.filter(|ms| *ms < i64::MAX),
+            // What the broker keeps its own state in can always be written, or no group could go on.
+            min_insync_replicas: match internal {
+                true => 1,
+                false => number("min.insync.replicas")
+                    .and_then(|replicas| i32::try_from(replicas).ok())
+                    .unwrap_or(config.min_insync_replicas),
+            },
         }
     }
 }

@@ -261,6 +261,32 @@ fn max_message_bytes_of_the_topic_goes_before_the_brokers() {
 }
 
 #[test]
+fn an_answer_to_all_needs_as_many_replicas_as_the_topic_asks_for() {
+    let configs = BTreeMap::from([("min.insync.replicas".to_owned(), "2".to_owned())]);
+    let mut bench = Bench::new();
+    bench.partition.configure(&configs);
+    bench.produce(1, plain(1), Acks::All);
+    assert_eq!(bench.refusal(1), Refusal::NotEnoughReplicas);
+    bench.produce(2, plain(1), Acks::Leader);
+    assert_eq!(bench.offsets(2), Some((0, 0)), "who does not ask for all is not refused");
+    bench.partition.configure(&BTreeMap::new());
+    bench.produce(3, plain(1), Acks::All);
+    bench.flush(2);
+    assert_eq!(bench.offsets(3), Some((1, 1)));
+
+    // The broker's number holds where the topic sets none, and never for what the broker writes itself.
+    let broker = CoreConfig { min_insync_replicas: 2, ..CoreConfig::default() };
+    let mut bench = Bench::open("orders", broker.clone(), RecoveredLog::default());
+    bench.produce(4, plain(1), Acks::All);
+    assert_eq!(bench.refusal(4), Refusal::NotEnoughReplicas);
+    bench.partition.configure(&BTreeMap::from([("min.insync.replicas".to_owned(), "1".to_owned())]));
+    bench.produce(5, plain(1), Acks::All);
+    bench.flush(1);
+    assert_eq!(bench.offsets(5), Some((0, 0)));
+    assert_eq!(DurabilityRules::of(&broker, &BTreeMap::new(), true).min_insync_replicas, 1);
+}
+
+#[test]
 fn clients_do_not_write_to_the_brokers_own_topics() {
     let mut bench = Bench::open(OFFSETS_TOPIC, CoreConfig::default(), RecoveredLog::default());
     bench.produce(1, plain(1), Acks::All);

@@ -304,6 +304,7 @@ fn commit_offset(bench: &mut Bench, producer: InitializedProducer, offset: Offse
         generation: -1,
         member: "".into(),
         instance: None,
+        retention_ms: None,
         offsets: vec![CommitOffset {
             partition: TopicPartition::new("orders", 0),
             offset,

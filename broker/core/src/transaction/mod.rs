@@ -15,6 +15,7 @@
 mod completion;
 mod described;
 mod init;
+mod listing;
 mod records;
 mod requests;
 mod state;
@@ -150,7 +151,8 @@ impl Coordinator for Transactions {
             let refusal = Refusal::InvalidRequest("a transaction coordinator was asked for something else".into());
             return out.reply(who, reply(Err(refusal)));
         };
-        if let Err(refusal) = requests::check_transactional_id(request.transactional_id()) {
+        let id = request.transactional_id().map_or(Ok(()), |id| requests::check_transactional_id(id));
+        if let Err(refusal) = id {
             return out.reply(who, reply(Err(refusal)));
         }
         match request {
@@ -174,6 +176,10 @@ impl Coordinator for Transactions {
                 let result = self.end(now, &transactional_id, (producer_id, producer_epoch), result, out);
                 out.reply(who, reply(result));
             }
+            TransactionRequest::Describe { transactional_id } => {
+                out.reply(who, reply(self.describe(&transactional_id)))
+            }
+            TransactionRequest::List(filter) => out.reply(who, reply(Ok(self.list(now, &filter)))),
         }
     }
 

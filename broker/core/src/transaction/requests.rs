@@ -14,14 +14,16 @@ const MAX_STRING_BYTES: usize = i16::MAX as usize;
 const MAX_PARTITIONS_BYTES: usize = 512 * 1024;
 
 impl TransactionRequest {
-    /// The transactional id that the question is about.
-    pub fn transactional_id(&self) -> &Arc<str> {
+    /// The transactional id that the question is about, if it is about one.
+    pub fn transactional_id(&self) -> Option<&Arc<str>> {
         match self {
+            Self::List(_) => None,
             Self::InitProducer { transactional_id, .. }
             | Self::AddPartitions { transactional_id, .. }
             | Self::AddOffsets { transactional_id, .. }
             | Self::Verify { transactional_id, .. }
-            | Self::End { transactional_id, .. } => transactional_id,
+            | Self::End { transactional_id, .. }
+            | Self::Describe { transactional_id } => Some(transactional_id),
         }
     }
 }

@@ -404,3 +404,51 @@ fn producers_wait_for_one_block_and_hear_when_there_is_none() {
     assert_eq!(told, [ReplyTo::Shell(Token(1)), ReplyTo::Shell(Token(2))]);
     assert!(out.batches.is_empty());
 }
+
+#[test]
+fn ids_are_described_and_listed_as_they_stand() {
+    use crate::event::{TransactionFilter, TransactionState};
+    let mut bench = Bench::new();
+    let missing = TransactionRequest::Describe { transactional_id: ID.into() };
+    assert_eq!(refusal(bench.ask(missing)), Refusal::TransactionalIdNotFound(ID.to_owned()));
+    let producer = bench.init();
+    let described = |bench: &mut Bench| match bench.ask(TransactionRequest::Describe { transactional_id: ID.into() }) {
+        Ok(TransactionReply::Described(described)) => described,
+        other => panic!("{other:?}"),
+    };
+    let listed = |bench: &mut Bench, filter| match bench.ask(TransactionRequest::List(Arc::new(filter))) {
+        Ok(TransactionReply::Listed(listed)) => listed.iter().map(|listed| listed.state).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let first = described(&mut bench);
+    assert_eq!((first.state, first.started, first.partitions.len()), (TransactionState::Empty, None, 0));
+    bench.add(producer, &[2, 0]).unwrap();
+    let began = bench.now;
+    bench.now = began.plus_ms(500);
+    let open = described(&mut bench);
+    assert_eq!((open.state, open.started), (TransactionState::Ongoing, Some(began)));
+    assert_eq!((open.producer_id, open.timeout_ms), (producer.producer_id, 60_000));
+    assert_eq!(open.partitions, [partition(0), partition(2)]);
+
+    let ongoing = [TransactionState::Ongoing];
+    assert_eq!(listed(&mut bench, TransactionFilter::default()), ongoing);
+    let filters = [
+        (TransactionFilter { states: [TransactionState::Empty].into(), ..Default::default() }, false),
+        (TransactionFilter { states: ongoing.into(), ..Default::default() }, true),
+        (TransactionFilter { producer_ids: [producer.producer_id].into(), ..Default::default() }, true),
+        (TransactionFilter { producer_ids: [ProducerId(7)].into(), ..Default::default() }, false),
+        (TransactionFilter { longer_than_ms: Some(499), ..Default::default() }, true),
+        (TransactionFilter { longer_than_ms: Some(500), ..Default::default() }, false),
+    ];
+    for (filter, passes) in filters {
+        let what = format!("{filter:?}");
+        assert_eq!(!listed(&mut bench, filter).is_empty(), passes, "{what}");
+    }
+    bench.end(producer, TransactionResult::Abort).unwrap();
+    assert_eq!(listed(&mut bench, TransactionFilter::default()), [TransactionState::PrepareAbort]);
+    bench.answer_markers(Ok(()));
+    let ended = described(&mut bench);
+    assert_eq!((ended.state, ended.started), (TransactionState::CompleteAbort, Some(began)));
+    assert_eq!(TransactionState::named("CompleteAbort"), Some(TransactionState::CompleteAbort));
+    assert_eq!(TransactionState::named("Dead"), None);
+}

@@ -155,6 +155,23 @@ fn segments_roll_by_time() {
 }
 
 #[test]
+fn jitter_closes_segments_early_each_at_its_own_time() {
+    let records = |segment_jitter_ms| -> Vec<i64> {
+        let config = LogConfig { segment_ms: Some(1_000), segment_jitter_ms, segment_bytes: 1 << 20, ..small() };
+        let (mut log, _) = Log::open(SimDisk::new(), DIR, config, Opening::of(TOPIC_ID), &mut |_| {}).unwrap();
+        for offset in 0..1_000 {
+            append(&mut log, &batch(offset, 1, offset * 10, b""));
+        }
+        log.segment_base_offsets().windows(2).map(|pair| pair[1] - pair[0]).collect()
+    };
+    let (steady, early) = (records(0), records(900));
+    assert_eq!(steady, [101; 9]);
+    assert!(early.len() > steady.len() && early.iter().all(|records| (11..=101).contains(records)), "{early:?}");
+    assert!(early.windows(2).any(|pair| pair[0] != pair[1]), "{early:?}");
+    assert_eq!(early, records(900), "a segment is closed at the same time after every start");
+}
+
+#[test]
 fn the_files_are_the_ones_that_kafka_writes() {
     let disk = SimDisk::new();
     let (mut log, _) = open(&disk);

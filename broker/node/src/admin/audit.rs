@@ -6,6 +6,7 @@
 use super::Shared;
 use super::access;
 use super::failure::{Failure, Reason};
+use super::health;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
@@ -43,6 +44,7 @@ pub async fn guard(
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let what = format!("{} {}", request.method(), request.uri().path());
     let response = match admitted {
+        Ok(()) if !shared.is_open() => health::not_ready(&shared),
         Ok(()) => {
             request.extensions_mut().insert(By(who.clone()));
             next.run(request).await

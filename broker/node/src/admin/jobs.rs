@@ -37,7 +37,7 @@ pub(super) async fn run(
     if spec.name != name {
         return Err(Failure::bad(format!("the path names the job `{name}`, the specification `{}`", spec.name)));
     }
-    shared.platform.jobs.run(spec).await?;
+    shared.platform().jobs.run(spec).await?;
     describe(State(shared), Path(name)).await
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn run(
     responses((status = 200, description = "The jobs", body = Vec<shapes::JobState>)),
 )]
 pub(super) async fn list(State(shared): State<Shared>) -> Json<Vec<JobReport>> {
-    Json(shared.platform.jobs.list())
+    Json(shared.platform().jobs.list())
 }
 
 /// One job and its tasks.
@@ -63,7 +63,7 @@ pub(super) async fn describe(
     State(shared): State<Shared>,
     Path(name): Path<String>,
 ) -> Result<Json<JobReport>, Failure> {
-    match shared.platform.jobs.report(&name) {
+    match shared.platform().jobs.report(&name) {
         Some(report) => Ok(Json(report)),
         None => Err(JobsError::Unknown(name).into()),
     }
@@ -81,6 +81,6 @@ pub(super) async fn describe(
     ),
 )]
 pub(super) async fn stop(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<JobReport>, Failure> {
-    shared.platform.jobs.stop(&name).await?;
+    shared.platform().jobs.stop(&name).await?;
     describe(State(shared), Path(name)).await
 }

@@ -1,4 +1,4 @@
-//! `/metrics`: the numbers of plugins, for Prometheus.
+//! `/metrics`: the numbers of the broker and of its plugins, for Prometheus: one text, whoever counts.
 
 use super::Shared;
 use axum::extract::State;
@@ -8,17 +8,21 @@ use pelton_hooks::breaker::BreakerState;
 use pelton_hooks::report::{HookReport, LinkReport, TopicReport};
 use std::fmt::Write;
 
-/// The numbers of plugins, as Prometheus reads them.
+/// The numbers of the broker and of its plugins, as Prometheus reads them.
 ///
-/// What plugins count themselves, under `pelton_plugin_NAME`, and what the chains count of them, by topic, plugin and hook.
+/// What the broker counts, with Kafka's meanings; what plugins count themselves, under `pelton_plugin_NAME`; and what the
+/// chains count of them, by topic, plugin and hook.
 #[utoipa::path(
     get, path = "/metrics", tag = "broker",
     responses((status = 200, description = "Prometheus' text format, version 0.0.4", body = String,
         content_type = "text/plain")),
 )]
 pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
-    let mut text = shared.metrics.render();
-    render_chains(&mut text, &shared.platform.chains.reports());
+    // Never closed.
+    let _turn = shared.scrapes.acquire().await;
+    let mut text = shared.platform().broker.exposition().await;
+    text.push_str(&shared.live().metrics.render());
+    render_chains(&mut text, &shared.platform().chains.reports());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
@@ -78,6 +82,18 @@ fn render_chains(text: &mut String, reports: &[TopicReport]) {
 mod tests {
     use super::*;
     use pelton_api::interceptor::Hook;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_document_names_the_numbers_of_the_chains() {
+        let mut text = String::new();
+        render_chains(&mut text, &[]);
+        let told = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        let document = include_str!("../../../server/METRICS.md");
+        let rows = document.lines().filter_map(|line| line.strip_prefix("| `pelton_interceptor_")?.split('`').next());
+        let documented: BTreeSet<String> = rows.map(|name| format!("pelton_interceptor_{name}")).collect();
+        assert_eq!(told.map(str::to_owned).collect::<BTreeSet<_>>(), documented);
+    }
 
     #[test]
     fn the_numbers_of_the_chains_are_told_in_prometheus_words() {

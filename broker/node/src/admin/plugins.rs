@@ -111,7 +111,7 @@ pub(super) async fn upload(
     let provenance = provenance(&headers)?;
     let stopping = |_| Failure(StatusCode::SERVICE_UNAVAILABLE, "the broker is stopping".to_owned());
     let _turn = shared.uploads.acquire().await.map_err(stopping)?;
-    let plugins = shared.platform.plugins.clone();
+    let plugins = shared.platform().plugins.clone();
     let limit = plugins.max_bytes();
     let too_large = |_| {
         let text = format!("the upload is larger than {limit} bytes (`pelton.plugin.max.bytes`), or broke off");
@@ -126,7 +126,7 @@ pub(super) async fn upload(
     let uploaded = tokio::task::spawn_blocking(move || plugins.upload(&plugin, &bytes, provenance, &by)).await;
     let compiling = |error| Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("compiling failed: {error}"));
     let manifest = uploaded.map_err(compiling)??;
-    shared.platform.jobs.record_plugin(&manifest).await?;
+    shared.platform().jobs.record_plugin(&manifest).await?;
     let signed = manifest.signed_by.as_deref().map_or("unsigned".to_owned(), |name| format!("signed by {name}"));
     let detail = Detail(format!("{} sha256 {}, {signed}", manifest.facts.kind, manifest.digest));
     Ok((StatusCode::CREATED, Extension(detail), Json(manifest)).into_response())
@@ -147,7 +147,7 @@ pub(super) async fn describe(
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Json<Described>, Failure> {
     let plugin = reference(&name, &version)?;
-    let Some((manifest, users)) = shared.platform.describe(&plugin) else {
+    let Some((manifest, users)) = shared.platform().describe(&plugin) else {
         let text = format!("there is no plugin {plugin}; `pelton plugin list` shows what there is");
         return Err(Failure(StatusCode::NOT_FOUND, text));
     };
@@ -172,7 +172,7 @@ pub(super) async fn delete(
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Json<Deleted>, Failure> {
     let plugin = reference(&name, &version)?;
-    shared.platform.delete(&plugin).await?;
+    shared.platform().delete(&plugin).await?;
     Ok(Json(Deleted { deleted: plugin.to_string() }))
 }
 
@@ -182,7 +182,7 @@ pub(super) async fn delete(
     responses((status = 200, description = "The plugins", body = Vec<shapes::Manifest>)),
 )]
 pub(super) async fn list(State(shared): State<Shared>) -> Json<Vec<PluginManifest>> {
-    Json(shared.platform.plugins.list())
+    Json(shared.platform().plugins.list())
 }
 
 /// What plugins said, and what was noticed about them.
@@ -203,5 +203,5 @@ pub(super) async fn logs(
     let limit = query.limit.unwrap_or(LINES).clamp(1, LINES_MAX);
     let wait = Duration::from_millis(query.wait_ms.min(WAIT_MAX_MS));
     let wanted = Wanted { plugin: query.plugin, after: query.after, limit };
-    Ok(Json(shared.platform.log.read(wanted, wait).await))
+    Ok(Json(shared.platform().log.read(wanted, wait).await))
 }

@@ -1,7 +1,7 @@
 //! All routes in one list, from which the OpenAPI document is made too.
 
 use super::failure::Failure;
-use super::{Shared, audit, document, jobs, metrics, plugins, status, topics};
+use super::{Shared, audit, document, health, jobs, metrics, plugins, status, topics};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware;
@@ -25,20 +25,28 @@ fn listed() -> OpenApiRouter<Shared> {
         .routes(routes!(document::document))
 }
 
-/// The OpenAPI document of [`app`].
-pub(super) fn document() -> OpenApi {
-    document::with_common_answers(listed().into_openapi())
+/// The routes that are in front of the guard.
+fn unguarded() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(health::healthz)).routes(routes!(health::readyz))
 }
 
-/// All routes, behind the guard.
+/// The OpenAPI document of [`app`].
+pub(super) fn document() -> OpenApi {
+    let mut document = document::with_common_answers(listed().into_openapi());
+    document.merge(unguarded().into_openapi());
+    document
+}
+
+/// All routes, those of [`listed`] behind the guard.
 pub(super) fn app(shared: Shared) -> Router {
-    let (router, _) = listed().split_for_parts();
+    let ((router, _), (open, _)) = (listed().split_for_parts(), unguarded().split_for_parts());
     router
         .fallback(async || Failure(StatusCode::NOT_FOUND, "there is no such path; try GET /v1/status".to_owned()))
         .method_not_allowed_fallback(async || {
             Failure(StatusCode::METHOD_NOT_ALLOWED, "this path knows other methods".to_owned())
         })
         .layer(middleware::from_fn_with_state(shared.clone(), audit::guard))
+        .merge(open)
         .with_state(shared)
 }
 
@@ -57,7 +65,9 @@ mod tests {
             .collect();
         let expected = [
             "delete /v1/plugins/{name}/versions/{version}",
+            "get /healthz",
             "get /metrics",
+            "get /readyz",
             "get /v1/jobs",
             "get /v1/jobs/{name}",
             "get /v1/openapi.json",
@@ -77,12 +87,13 @@ mod tests {
         found.sort();
         assert_eq!(found, expected);
         let mut names = std::collections::BTreeSet::new();
-        for item in paths.values() {
+        for (path, item) in paths {
             for operation in item.as_object().unwrap().values() {
                 assert!(names.insert(operation["operationId"].as_str().unwrap()), "twice: {operation}");
                 for status in ["200", "201", "401", "403"] {
                     let there = operation["responses"].get(status).is_some();
-                    assert!(there || status.starts_with('2'), "{operation}");
+                    let guarded = !["/healthz", "/readyz"].contains(&path.as_str());
+                    assert!(there == guarded || status.starts_with('2'), "{operation}");
                 }
                 assert!(operation["summary"].is_string() && operation["tags"][0].is_string(), "{operation}");
             }

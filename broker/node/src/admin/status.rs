@@ -16,6 +16,8 @@ pub struct Status {
     cluster_id: String,
     /// Where clients connect.
     listeners: Vec<String>,
+    /// Where the control listener is, if there is one.
+    control_listener: Option<String>,
     /// Where this HTTP answers.
     admin: String,
     /// Topics that clients made.
@@ -36,7 +38,7 @@ pub struct Status {
     responses((status = 200, description = "The broker answers", body = Status)),
 )]
 pub(super) async fn status(State(shared): State<Shared>) -> Json<Status> {
-    let platform = &shared.platform;
+    let platform = shared.platform();
     let image = platform.broker.image();
     // Files are looked at and signatures checked, which is nothing for a thread of the network.
     let plugins = platform.plugins.clone();
@@ -47,6 +49,7 @@ pub(super) async fn status(State(shared): State<Shared>) -> Json<Status> {
         pid: std::process::id(),
         cluster_id: platform.broker.cluster_id().to_owned(),
         listeners: platform.broker.addresses().iter().map(ToString::to_string).collect(),
+        control_listener: platform.broker.control_address().map(|address| address.to_string()),
         admin: shared.address.to_string(),
         topics: image.topics.values().filter(|topic| !topic.internal).count(),
         jobs: platform.jobs.list().len(),

@@ -144,7 +144,7 @@ pub(super) async fn describe(
     State(shared): State<Shared>,
     Path(topic): Path<String>,
 ) -> Result<Json<TopicPlugins>, Failure> {
-    topic_plugins(&shared.platform, &topic).map(Json)
+    topic_plugins(shared.platform(), &topic).map(Json)
 }
 
 /// Attach, switch or detach plugins, by the `pelton.*` configs of a topic.
@@ -177,9 +177,9 @@ pub(super) async fn change(
         serde_json::from_slice(&bytes).map_err(|error| Failure::bad(format!("the change: {error}")))?;
     let (changes, detail) = changes(&asked)?;
     // An unknown topic is told before anything is checked.
-    shared.platform.topic(&topic)?;
-    let done = shared.platform.alter(&topic, changes, &by, asked.validate_only).await;
-    let answer = done.map_err(Failure::from).and_then(|()| topic_plugins(&shared.platform, &topic));
+    shared.platform().topic(&topic)?;
+    let done = shared.platform().alter(&topic, changes, &by, asked.validate_only).await;
+    let answer = done.map_err(Failure::from).and_then(|()| topic_plugins(shared.platform(), &topic));
     Ok((Extension(Detail(detail)), answer.map(Json)).into_response())
 }
 
@@ -228,9 +228,9 @@ pub(super) async fn rollback(
     Extension(By(by)): Extension<By>,
     Path(topic): Path<String>,
 ) -> Result<Response, Failure> {
-    shared.platform.topic(&topic)?;
-    shared.platform.rollback(&topic, &by).await?;
-    let view = topic_plugins(&shared.platform, &topic)?;
+    shared.platform().topic(&topic)?;
+    shared.platform().rollback(&topic, &by).await?;
+    let view = topic_plugins(shared.platform(), &topic)?;
     let detail = Detail(format!("to {}", view.identity.as_deref().unwrap_or("nothing")));
     Ok((Extension(detail), Json(view)).into_response())
 }
@@ -258,7 +258,7 @@ pub(super) async fn partition(
             let text = format!("the batch is larger than {BATCH_MAX_BYTES} bytes, or broke off");
             Failure(StatusCode::PAYLOAD_TOO_LARGE, text)
         })?;
-        Ok(Json(Placed { partitions: shared.platform.partition(&topic, batch).await? }))
+        Ok(Json(Placed { partitions: shared.platform().partition(&topic, batch).await? }))
     };
     (Extension(ChangesNothing), placed.await)
 }

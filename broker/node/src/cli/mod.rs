@@ -19,7 +19,9 @@ mod text;
 mod time;
 mod topic;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::config::Settings;
+use crate::config::logging::{LogFormat, LogSettings};
+use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// A stream platform in one binary: a Kafka broker that runs WebAssembly where the data is.
@@ -36,20 +38,12 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 struct Logging {
     /// What is logged to standard error, in the syntax of RUST_LOG (`info`, `pelton_server=debug`).
-    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
-    log_level: String,
-    /// How log lines look.
-    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
-    log_format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    /// One line of JSON for each event.
-    Json,
-    /// Lines for people.
-    Text,
+    /// `pelton.log.level` says so too, for a broker; without either it is `info`.
+    #[arg(long, global = true, env = "RUST_LOG", value_name = "FILTER")]
+    log_level: Option<String>,
+    /// How log lines look; `pelton.log.format` says so too, for a broker. Without either they are `text`.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 // A variant without a comment has the help of its struct, examples and all.
@@ -140,10 +134,7 @@ impl Cli {
     /// Whatever made it fail, in one line.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Serve(command) => {
-                self.logging.start()?;
-                command.run()
-            }
+            Command::Serve(command) => command.run(&self.logging),
             Command::Topic(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Produce(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Consume(command) => command.run().map(|()| ExitCode::SUCCESS),
@@ -158,12 +149,23 @@ impl Cli {
 }
 
 impl Logging {
-    fn start(&self) -> anyhow::Result<()> {
+    /// Lays what the command line says over the settings.
+    fn lay_over(&self, settings: &mut Settings) {
+        if let Some(level) = &self.log_level {
+            settings.flag("--log-level or RUST_LOG", "pelton.log.level", level);
+        }
+        if let Some(format) = self.log_format {
+            settings.flag("--log-format", "pelton.log.format", format.name());
+        }
+    }
+
+    /// Begins to log.
+    fn start(found: &LogSettings) -> anyhow::Result<()> {
         use tracing_subscriber::EnvFilter;
-        let filter = EnvFilter::try_new(&self.log_level)
-            .map_err(|e| anyhow::anyhow!("`{}` is no log filter ({e}); write for example `info`", self.log_level))?;
+        let filter = EnvFilter::try_new(&found.level)
+            .map_err(|e| anyhow::anyhow!("`{}` is no log filter ({e}); write for example `info`", found.level))?;
         let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        match self.log_format {
+        match found.format {
             LogFormat::Json => lines.json().init(),
             LogFormat::Text => {
                 use std::io::IsTerminal as _;
@@ -182,6 +184,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_command_line_says_of_logs_goes_before_the_settings() {
+        let cli = Cli::try_parse_from(["pelton", "serve", "--log-format", "json", "--log-level", "debug"]).unwrap();
+        let mut settings = Settings::default();
+        settings.flag("--set", "pelton.log.format", "text");
+        settings.flag("--set", "pelton.log.level", "warn");
+        cli.logging.lay_over(&mut settings);
+        let found = settings.build().unwrap().0.logging;
+        assert_eq!(found, LogSettings { level: "debug".to_owned(), format: LogFormat::Json });
     }
 
     #[test]

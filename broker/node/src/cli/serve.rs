@@ -1,6 +1,6 @@
 //! `pelton serve`.
 
-use super::output;
+use super::{Logging, output};
 use crate::config::{NodeConfig, Notice, Settings};
 use crate::node::Node;
 use anyhow::{Context, anyhow};
@@ -26,6 +26,9 @@ pub struct Serve {
     /// Keep the data in this directory; it is created when it does not exist.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Serve control requests on this address with threads and memory of their own; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT")]
+    control: Option<String>,
     /// Answer admin requests on this loopback address; port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT")]
     admin: Option<String>,
@@ -36,8 +39,11 @@ pub struct Serve {
 
 impl Serve {
     /// Runs the broker until it is told to stop.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let (config, notices) = self.settings()?.build()?;
+    pub fn run(self, logging: &Logging) -> anyhow::Result<ExitCode> {
+        let mut settings = self.settings()?;
+        logging.lay_over(&mut settings);
+        let (config, notices) = settings.build()?;
+        Logging::start(&config.logging)?;
         for notice in notices {
             match notice {
                 Notice::Warning(text) => tracing::warn!("{text}"),
@@ -77,6 +83,9 @@ impl Serve {
             let dir = dir.to_str().ok_or_else(|| anyhow!("--data-dir: the path is not UTF-8"))?;
             settings.flag("--data-dir", "log.dirs", dir);
         }
+        if let Some(control) = &self.control {
+            settings.flag("--control", "pelton.control.listener", control);
+        }
         if let Some(admin) = &self.admin {
             settings.flag("--admin", "pelton.admin.listener", admin);
         }
@@ -110,6 +119,9 @@ async fn serve(config: NodeConfig) -> anyhow::Result<ExitCode> {
         node.admin(),
         data_dir.display()
     ));
+    if let Some(control) = node.control() {
+        tracing::info!(%control, "control requests are served apart from data");
+    }
     let failure = tokio::select! {
         () = signals.next() => None,
         reason = node.failed() => Some(reason),

@@ -1,6 +1,6 @@
 use super::*;
 
-fn build(text: &str) -> Result<(NodeConfig, Vec<Notice>), ConfigError> {
+pub(super) fn build(text: &str) -> Result<(NodeConfig, Vec<Notice>), ConfigError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("server.properties");
     std::fs::write(&path, text).unwrap();
@@ -9,7 +9,7 @@ fn build(text: &str) -> Result<(NodeConfig, Vec<Notice>), ConfigError> {
     settings.build()
 }
 
-fn refusal(text: &str) -> String {
+pub(super) fn refusal(text: &str) -> String {
     build(text).expect_err("must be refused").to_string()
 }
 
@@ -29,7 +29,7 @@ fn without_any_configuration_the_broker_listens_on_loopback() {
     assert_eq!(config.listeners, ["127.0.0.1:9092".parse().unwrap()]);
     assert_eq!(config.admin, "127.0.0.1:9644".parse().unwrap());
     assert_eq!(config.data_dir, PathBuf::from("./pelton-data"));
-    assert_eq!(config.advertised, None);
+    assert_eq!((config.listeners[0].advertised.as_ref(), config.control_listener), (None, None));
     assert!(config.core.fsync && config.auto_create_topics && config.shards >= 1);
     assert_eq!(notices, []);
 }
@@ -49,7 +49,7 @@ log.segment.bytes=1073741824\nlog.retention.check.interval.ms=300000\n";
     let (config, notices) = build(shipped).unwrap();
     assert_eq!((config.core.node_id, config.core.num_partitions), (7, 4));
     assert_eq!((config.network_threads, config.shards, config.recovery_threads_per_data_dir), (3, 8, 1));
-    assert_eq!(config.advertised, Some(("example.org".to_owned(), 19092)));
+    assert_eq!(config.listeners[0].advertised, Some(("example.org".to_owned(), 19092)));
     assert_eq!(config.log.retention_ms, Some(12 * 3_600_000));
     assert_eq!(config.statics["num.partitions"], "4");
     assert_eq!(warnings(&notices), Vec::<&str>::new());
@@ -87,7 +87,7 @@ fn several_log_directories_are_kept_in_their_order() {
     let (config, _) = build("log.dirs=/b, /a,/c\n").unwrap();
     assert_eq!(config.data_dir, PathBuf::from("/b"));
     assert_eq!(config.further_log_dirs, [PathBuf::from("/a"), PathBuf::from("/c")]);
-    assert_eq!(config.statics["log.dirs"], "/b,/a,/c");
+    assert_eq!(config.statics["log.dirs"], "/b, /a,/c", "as it was given");
 }
 
 #[test]
@@ -116,12 +116,32 @@ fn recovery_and_moves_are_set_by_kafkas_keys() {
 }
 
 #[test]
-fn what_is_set_in_hours_is_shown_as_what_topics_go_by() {
-    let (config, _) = build("log.roll.hours=2\nlog.retention.minutes=5\n").unwrap();
-    assert_eq!(
-        (config.statics["log.roll.ms"].as_str(), config.statics["log.retention.ms"].as_str()),
-        ("7200000", "300000")
-    );
+fn only_what_somebody_set_is_shown_as_set() {
+    let (config, _) =
+        build("log.retention.hours=5\nbroker.id=3\nnum.io.threads=2\npelton.admin.token=0123456789abcdef\n").unwrap();
+    let set: Vec<_> = config.statics.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(set, [("broker.id", "3"), ("log.retention.hours", "5"), ("node.id", "3"), ("num.io.threads", "2")]);
+    let defaults: Vec<_> = config.default_statics.keys().map(String::as_str).collect();
+    assert_eq!(defaults, ["log.dirs", "num.network.threads"]);
+    assert_eq!(config.default_statics["log.dirs"], DEFAULT_DATA_DIR);
+}
+
+#[test]
+fn the_table_that_clients_are_shown_has_every_key_with_its_default() {
+    for key in keys::KEYS.iter().filter(|key| !key.secret && !keys::is_topic_default(key.name)) {
+        let Some(shown) = pelton_server::broker_configs::broker_config(key.name) else {
+            panic!("{} is not in the table", key.name);
+        };
+        let same_thing = key.name == "broker.id";
+        assert!(same_thing || shown.default == key.default, "{}: {:?} and {:?}", key.name, shown.default, key.default);
+    }
+}
+
+#[test]
+fn replicas_that_must_be_in_sync_and_deletion_are_set_by_kafkas_keys() {
+    let (config, notices) = build("min.insync.replicas=2\ndelete.topic.enable=false\n").unwrap();
+    assert_eq!((config.core.min_insync_replicas, config.delete_topics, notices), (2, false, Vec::new()));
+    assert!(refusal("min.insync.replicas=0").contains("min.insync.replicas"));
 }
 
 #[test]
@@ -171,8 +191,8 @@ fn unknown_keys_are_named_and_ignored() {
 #[test]
 fn a_listener_without_host_listens_on_all_addresses() {
     let (config, notices) = build("listeners=PLAINTEXT://:19092").unwrap();
-    assert!(config.listeners[0].ip().is_unspecified() && config.listeners[0].port() == 19092);
-    assert_eq!((config.advertised, notices), (None, Vec::new()));
+    assert!(config.listeners[0].address.ip().is_unspecified() && config.listeners[0].address.port() == 19092);
+    assert_eq!((config.listeners[0].advertised.as_ref(), notices), (None, Vec::new()));
 }
 
 #[test]

@@ -28,13 +28,14 @@ impl<'a> Values<'a> {
     /// The configuration.
     pub fn build(&self) -> Result<NodeConfig, ConfigError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let listeners = self.listeners()?;
+        let (listeners, control_listener) = self.all_listeners()?;
         let admin_token = self.admin_token()?;
         let admin = self.admin(admin_token.is_some())?;
         let (data_dir, further_log_dirs) = self.log_dirs()?;
         let config = NodeConfig {
-            advertised: self.advertised()?,
             listeners,
+            control_listener,
+            sockets: self.sockets()?,
             data_dir,
             further_log_dirs,
             admin,
@@ -52,16 +53,22 @@ impl<'a> Values<'a> {
                 sendfile: self.flag("pelton.fetch.sendfile.enable")?,
             },
             auto_create_topics: self.flag("auto.create.topics.enable")?,
+            delete_topics: self.flag("delete.topic.enable")?,
             request_max_bytes: self.number("socket.request.max.bytes", 1_024..=i64::from(i32::MAX))? as usize,
             connections_max_idle_ms: self.idle_ms()?,
             max_connections: self.number("max.connections", 1..=i64::from(i32::MAX))? as usize,
+            max_connections_per_ip: self.number("max.connections.per.ip", 0..=i64::from(i32::MAX))? as usize,
+            max_connections_per_ip_overrides: self.per_ip_overrides()?,
+            request_memory_bytes: self.request_memory_bytes()?,
+            logging: self.logging()?,
             retention_check_interval_ms: self.number("log.retention.check.interval.ms", 1..=i64::MAX)? as u64,
             plugin_max_bytes: self.number("pelton.plugin.max.bytes", 1_024..=1 << 30)? as usize,
             plugin_compiler: Some(super::plugins::own_compiler()),
             plugin_policy: self.plugin_policy()?,
-            statics: BTreeMap::new(),
+            statics: self.statics(),
+            default_statics: BTreeMap::new(),
         };
-        Ok(NodeConfig { statics: self.statics(&config), ..config })
+        Ok(NodeConfig { default_statics: self.default_statics(&config), ..config })
     }
 
     /// What holds for the records of topics that set nothing else.
@@ -89,10 +96,22 @@ impl<'a> Values<'a> {
             message_timestamp_before_max_ms: self.number("log.message.timestamp.before.max.ms", 0..=i64::MAX)?,
             message_timestamp_after_max_ms: self.number("log.message.timestamp.after.max.ms", 0..=i64::MAX)?,
             compression: compression_named(compression),
+            gzip_level: self.gzip_level()?,
+            zstd_level: self.number("compression.zstd.level", -131_072..=22)? as i32,
             flush_interval_messages: self.number("log.flush.interval.messages", 1..=i64::MAX)?,
             flush_interval_ms,
             ..CoreConfig::default()
         })
+    }
+
+    fn gzip_level(&self) -> Result<Option<i32>, ConfigError> {
+        // The encoder of lz4 has one level, so that key is checked and changes nothing.
+        self.number("compression.lz4.level", 1..=17)?;
+        match self.number("compression.gzip.level", -1..=9)? {
+            0 => self.refuse("compression.gzip.level", "-1, which is gzip's own default, or 1 to 9"),
+            -1 => Ok(None),
+            level => Ok(Some(level as i32)),
+        }
     }
 
     fn core(&self) -> Result<CoreConfig, ConfigError> {
@@ -109,11 +128,14 @@ impl<'a> Values<'a> {
             offsets_topic_partitions: self.number("offsets.topic.num.partitions", 1..=1_000)? as i32,
             transaction_topic_partitions: self.number("transaction.state.log.num.partitions", 1..=1_000)? as i32,
             message_max_bytes: self.number("message.max.bytes", 0..=MAX)? as i32,
+            min_insync_replicas: self.number("min.insync.replicas", 1..=MAX)? as i32,
             group_min_session_timeout_ms: self.number("group.min.session.timeout.ms", 0..=MAX)? as i32,
             group_max_session_timeout_ms: self.number("group.max.session.timeout.ms", 0..=MAX)? as i32,
             group_initial_rebalance_delay_ms: self.number("group.initial.rebalance.delay.ms", 0..=MAX)? as i32,
             group_max_size: self.number("group.max.size", 1..=MAX)? as usize,
             offset_metadata_max_bytes: self.number("offset.metadata.max.bytes", 0..=MAX)? as usize,
+            offsets_retention_ms: self.number("offsets.retention.minutes", 1..=MAX)? * 60_000,
+            offsets_retention_check_interval_ms: self.number("offsets.retention.check.interval.ms", 1..=i64::MAX)?,
             transaction_max_timeout_ms: self.number("transaction.max.timeout.ms", 1..=MAX)? as i32,
             fsync,
             ..self.appending()?
@@ -139,9 +161,23 @@ impl<'a> Values<'a> {
         } else {
             self.number("log.retention.hours", -1..=MAX)?.saturating_mul(HOUR_MS)
         };
+        let jitter_ms = if self.has("log.roll.jitter.ms") {
+            self.number("log.roll.jitter.ms", 0..=i64::MAX)?
+        } else {
+            self.number("log.roll.jitter.hours", 0..=MAX)? * HOUR_MS
+        };
+        let segment_bytes = self.number("log.segment.bytes", 1_048_576..=MAX)? as u32;
+        let growth = LogConfig::default();
+        let (preallocate_min_bytes, preallocate_max_bytes) = match self.flag("log.preallocate")? {
+            true => (segment_bytes, segment_bytes),
+            false => (growth.preallocate_min_bytes, growth.preallocate_max_bytes),
+        };
         Ok(LogConfig {
-            segment_bytes: self.number("log.segment.bytes", 1_048_576..=MAX)? as u32,
+            segment_bytes,
             segment_ms: Some(roll_ms),
+            segment_jitter_ms: jitter_ms,
+            preallocate_min_bytes,
+            preallocate_max_bytes,
             index_interval_bytes: self.number("log.index.interval.bytes", 0..=MAX)? as u32,
             segment_index_bytes: self.number("log.index.size.max.bytes", 4..=MAX)? as u32,
             retention_bytes: u64::try_from(self.number("log.retention.bytes", -1..=i64::MAX)?).ok(),
@@ -178,43 +214,6 @@ impl<'a> Values<'a> {
         let most = self.number("replica.alter.log.dirs.io.max.bytes.per.second", 1..=i64::MAX)?;
         // Kafka's default is the largest number there is, which is no limit.
         Ok((most < i64::MAX).then_some(most as u64))
-    }
-
-    fn listeners(&self) -> Result<Vec<SocketAddr>, ConfigError> {
-        const RIGHT: &str = "PLAINTEXT://HOST:PORT, and more of them parted by commas (this version has no TLS and \
-                             no SASL listeners)";
-        let mut found = Vec::new();
-        for listener in self.text("listeners").split(',').map(str::trim) {
-            let address = match listener.split_once("://") {
-                Some((scheme, address)) if scheme.eq_ignore_ascii_case("PLAINTEXT") => address,
-                Some(_) => return self.refuse("listeners", RIGHT),
-                None => listener,
-            };
-            let address = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
-            let resolved = address.to_socket_addrs().ok().and_then(|mut all| all.next());
-            match resolved {
-                Some(resolved) => found.push(resolved),
-                None => return self.refuse("listeners", RIGHT),
-            }
-        }
-        Ok(found)
-    }
-
-    fn advertised(&self) -> Result<Option<(String, u16)>, ConfigError> {
-        const RIGHT: &str = "PLAINTEXT://HOST:PORT, an address that clients can reach";
-        if !self.has("advertised.listeners") {
-            return Ok(None);
-        }
-        let first = self.text("advertised.listeners").split(',').next().unwrap_or_default().trim();
-        let address = first.split_once("://").map_or(first, |(_, address)| address);
-        let Some((host, port)) = address.rsplit_once(':') else {
-            return self.refuse("advertised.listeners", RIGHT);
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        match port.parse() {
-            Ok(port) if !host.is_empty() && host != "0.0.0.0" && host != "::" => Ok(Some((host.to_owned(), port))),
-            _ => self.refuse("advertised.listeners", RIGHT),
-        }
     }
 
     fn admin(&self, has_token: bool) -> Result<SocketAddr, ConfigError> {
@@ -293,23 +292,30 @@ impl<'a> Values<'a> {
         Err(ConfigError(format!("`{value}` is no value for {key} ({origin}); allowed: {right}")))
     }
 
-    /// The settings as they hold, those that depend on the machine filled in.
-    fn statics(&self, config: &NodeConfig) -> BTreeMap<String, String> {
-        let shown = self.values.iter().filter(|(key, _)| !super::keys::is_secret(key));
+    /// The settings that somebody made.
+    fn statics(&self) -> BTreeMap<String, String> {
+        let made = self.values.iter().filter(|(_, (value, origin))| *origin != Origin::Default && !value.is_empty());
+        let shown = made.filter(|(key, _)| !super::keys::is_secret(key));
         let mut statics: BTreeMap<String, String> =
             shown.map(|(key, (value, _))| (key.clone(), value.clone())).collect();
+        // Two names of one thing.
+        let id = statics.get("node.id").or_else(|| statics.get("broker.id")).cloned();
         for key in ["node.id", "broker.id"] {
-            statics.insert(key.to_owned(), config.core.node_id.to_string());
+            statics.extend(id.clone().map(|id| (key.to_owned(), id)));
         }
+        statics
+    }
+
+    /// Defaults that depend on the machine.
+    fn default_statics(&self, config: &NodeConfig) -> BTreeMap<String, String> {
         let dirs = std::iter::once(&config.data_dir).chain(&config.further_log_dirs);
         let dirs: Vec<String> = dirs.map(|dir| dir.display().to_string()).collect();
-        statics.insert("log.dirs".to_owned(), dirs.join(","));
-        statics.insert("num.network.threads".to_owned(), config.network_threads.to_string());
-        statics.insert("num.io.threads".to_owned(), config.shards.to_string());
-        if let Some(roll_ms) = config.log.segment_ms {
-            statics.insert("log.roll.ms".to_owned(), roll_ms.to_string());
-        }
-        statics.insert("log.retention.ms".to_owned(), config.log.retention_ms.unwrap_or(-1).to_string());
-        statics
+        let all = [
+            ("log.dirs", dirs.join(",")),
+            ("num.io.threads", config.shards.to_string()),
+            ("num.network.threads", config.network_threads.to_string()),
+        ];
+        let unset = all.into_iter().filter(|(key, _)| !self.has(key));
+        unset.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }

@@ -540,3 +540,24 @@ async fn an_interceptor_is_attached_switched_and_rolled_back_and_kept_while_it_i
     assert_eq!(ask(&node, "DELETE", &version(1), Vec::new()).await.0, 200);
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_serves_says_so_and_tells_its_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start_with(dir.path(), &[("pelton.control.listener", "127.0.0.1:0")]).await.unwrap();
+    assert_eq!(ask(&node, "GET", "/healthz", Vec::new()).await, (200, json!({ "status": "ok" })));
+    assert_eq!(ask(&node, "GET", "/readyz", Vec::new()).await, (200, json!({ "ready": true, "missing": [] })));
+    let (status, text) = ask_as(&node, &[], "GET", "/metrics", Vec::new()).await;
+    assert_eq!(status, 200);
+    for line in [
+        "pelton_connections{listener=\"CONTROL\"} 0",
+        "pelton_offline_log_directories 0",
+        "pelton_offline_partitions 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+    }
+    assert!(text.contains("# TYPE pelton_interceptor_calls_total counter"), "one text for the broker and its plugins");
+    let (_, status) = ask(&node, "GET", "/v1/status", Vec::new()).await;
+    assert_eq!(status["control_listener"], json!(node.control().unwrap().to_string()));
+    node.stop().await;
+}

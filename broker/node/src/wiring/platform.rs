@@ -189,14 +189,32 @@ impl Platform {
         attachments::routes(names.filter_map(|name| self.topic(name).ok()))
     }
 
-    /// Keeps the jobs that route in step with the configs of topics, until `stop`.
+    /// How many partitions the source and the sink of each route have.
+    fn route_sizes(&self, routes: &BTreeMap<String, JobSpec>) -> BTreeMap<String, Vec<i32>> {
+        let image = self.broker.image();
+        let partitions = |topic: &String| image.topic(topic).map_or(0, |topic| topic.partitions);
+        let sizes = |spec: &JobSpec| spec.sources.iter().chain([&spec.sink]).map(partitions).collect();
+        routes.iter().map(|(name, spec)| (name.clone(), sizes(spec))).collect()
+    }
+
+    /// Keeps the jobs that route in step with the configs and the partitions of topics, until `stop`.
     pub async fn follow(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut changes = self.broker.image_changes();
         let mut seen = None;
+        let mut sizes: BTreeMap<String, Vec<i32>> = BTreeMap::new();
         loop {
             let routes = self.routes();
-            if seen.as_ref() != Some(&routes) {
-                seen = self.jobs.run_routes(&routes).await.then_some(routes);
+            let now = self.route_sizes(&routes);
+            if seen.as_ref() != Some(&(routes.clone(), now.clone())) {
+                // A route has a task for each partition of its source, so one whose topics have grown begins anew.
+                let grown = |name: &String| sizes.get(name).is_some_and(|before| now.get(name) != Some(before));
+                let mut kept = routes.clone();
+                kept.retain(|name, _| !grown(name));
+                if kept.len() < routes.len() {
+                    self.jobs.run_routes(&kept).await;
+                }
+                sizes.clone_from(&now);
+                seen = self.jobs.run_routes(&routes).await.then_some((routes, now));
             }
             let again =
                 async { if seen.is_some() { std::future::pending().await } else { tokio::time::sleep(AGAIN).await } };

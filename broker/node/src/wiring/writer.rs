@@ -324,6 +324,7 @@ async fn commit_offsets(
             generation: -1,
             member: "".into(),
             instance: None,
+            retention_ms: None,
             offsets,
         },
     };

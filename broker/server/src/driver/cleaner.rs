@@ -15,6 +15,7 @@ pub(crate) use shard::CleanerLetter;
 
 use super::throttle::Throttle;
 use super::{Letter, ShardMailbox};
+use crate::metrics::Metrics;
 use checkpoint::Checkpoints;
 use pelton_core::model::TopicPartition;
 use pelton_log::LogError;
@@ -64,6 +65,8 @@ impl Default for CleanerConfig {
 enum Order {
     /// Remove these files once the time has come.
     Remove(Instant, Vec<PathBuf>),
+    /// The settings have changed.
+    LookAgain,
     /// End.
     Stop,
 }
@@ -84,13 +87,15 @@ impl Cleaner {
     pub(super) fn start(
         config: CleanerConfig,
         shards: Vec<ShardMailbox>,
+        metrics: Arc<Metrics>,
     ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (end, ended) = oneshot::channel();
         let end = Arc::new(end);
         let threads = config.threads.max(1);
         let throttle = Mutex::new(Throttle::new(config.io_max_bytes_per_second));
         let (started, stopping, choice) = (Instant::now(), AtomicBool::new(false), Mutex::default());
-        let work = Arc::new(Work { config, shards, stopping, choice, throttle, started });
+        let config = Mutex::new(config);
+        let work = Arc::new(Work { config, threads, shards, stopping, choice, throttle, started, metrics });
         let mut cleaner = Self { orders: Vec::new(), work, ended: Mutex::new(Some(ended)) };
         let mut handles = Vec::new();
         for index in 0..threads {
@@ -114,6 +119,15 @@ impl Cleaner {
         }
     }
 
+    /// Changes the settings, but for the number of threads. A compaction that is under way keeps to its buffer.
+    pub(crate) fn configure(&self, config: CleanerConfig) {
+        self.work.throttle().set_limit(config.io_max_bytes_per_second);
+        *self.work.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        for orders in &self.orders {
+            let _ = orders.send(Order::LookAgain);
+        }
+    }
+
     /// Tells the threads to end, which they do within a batch or a tenth of a second. The receiver then closes.
     pub(super) fn stop(&self) -> Option<oneshot::Receiver<()>> {
         self.work.stopping.store(true, Ordering::Release);
@@ -126,13 +140,16 @@ impl Cleaner {
 
 /// What the threads share.
 struct Work {
-    config: CleanerConfig,
+    /// As they are now, but for the number of threads.
+    config: Mutex<CleanerConfig>,
+    threads: usize,
     shards: Vec<ShardMailbox>,
     stopping: AtomicBool,
     /// Held while a log is chosen, never while one is compacted.
     choice: Mutex<Choice>,
     throttle: Mutex<Throttle>,
     started: Instant,
+    metrics: Arc<Metrics>,
 }
 
 /// What the choice of a log depends on, beside the logs.
@@ -158,8 +175,7 @@ struct Stopping;
 
 impl CleanerThread {
     fn run(mut self) {
-        let backoff = Duration::from_millis(self.work.config.backoff_ms);
-        let mut next_round = Instant::now() + backoff;
+        let mut next_round = Instant::now() + self.backoff();
         loop {
             let now = Instant::now();
             self.remove_due(now);
@@ -167,7 +183,7 @@ impl CleanerThread {
                 match self.round() {
                     // There may be another log that is dirty.
                     Ok(true) => continue,
-                    Ok(false) => next_round = Instant::now() + backoff,
+                    Ok(false) => next_round = Instant::now() + self.backoff(),
                     Err(Stopping) => return,
                 }
             }
@@ -175,10 +191,17 @@ impl CleanerThread {
             let until = removal.map_or(next_round, |due| due.min(next_round));
             match self.waiting.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Order::Remove(due, files)) => self.removals.push((due, files)),
+                Ok(Order::LookAgain) => next_round = next_round.min(Instant::now() + self.backoff()),
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// How long to wait when nothing is to be compacted. More than a year is as good as a year.
+    fn backoff(&self) -> Duration {
+        const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
+        Duration::from_millis(self.work.config().backoff_ms.min(YEAR_MS))
     }
 
     /// Compacts the log that needs it most. Says whether it did.
@@ -201,10 +224,11 @@ impl CleanerThread {
             ask(shards, shard, |answer| CleanerLetter::Material { partition, generation, end: part.end, answer })?;
         // It was closed, or deleted: the next round sees the logs as they are then.
         let Some(Material { source, producers }) = material else { return Ok(false) };
+        let begun = Instant::now();
         let mut compaction = Compaction::new(source, part, producers, now_ms);
         let removals = &mut self.removals;
         let delay = Duration::from_millis(u64::try_from(log.file_delete_delay_ms).unwrap_or(0));
-        let buffer_bytes = work.config.dedupe_buffer_bytes / work.config.threads.max(1);
+        let buffer_bytes = work.config().dedupe_buffer_bytes / work.threads;
         let outcome = compaction.run(buffer_bytes, &mut Paced(&work), &mut |cleaned| {
             let (partition, cleaned) = (log.partition.clone(), Box::new(cleaned));
             let replaced =
@@ -217,6 +241,7 @@ impl CleanerThread {
         match outcome {
             Ok(end) => {
                 report(log, &part, &stats);
+                work.count(&stats, begun.elapsed());
                 work.choice().checkpoints.set(log, end);
                 return Ok(true);
             }
@@ -254,13 +279,31 @@ impl Work {
         self.choice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn config(&self) -> CleanerConfig {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, stats: &CompactionStats, took: Duration) {
+        let numbers = &self.metrics.cleaner;
+        numbers.rounds.add(1);
+        numbers.bytes_read.add(stats.bytes_read);
+        numbers.bytes_kept.add(stats.bytes_kept);
+        numbers.records_read.add(stats.records_read);
+        numbers.records_kept.add(stats.records_kept);
+        numbers.seconds.record(took);
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
     /// Takes the log that needs compaction most and that no thread is at.
     fn choose(&self, now_ms: i64) -> Result<Option<(Candidate, Cleanable)>, Stopping> {
-        if !self.config.enable {
+        if !self.config().enable {
             return Ok(None);
         }
         let mut choice = self.choice();
@@ -280,6 +323,9 @@ impl Work {
             let part = cleanable(&log.sealed, log.log_start, log.stable_end, checkpoint, &log.config, now_ms);
             logs.extend(part.map(|part| (log, part)));
         }
+        let dirty = logs.iter().map(|(_, part)| u64::from(part.dirty_ppm())).max().unwrap_or(0);
+        self.metrics.cleaner.max_dirty_ppm.store(dirty, Ordering::Relaxed);
+        self.metrics.cleaner.uncleanable.store(uncleanable.len(), Ordering::Relaxed);
         let Some(chosen) = dirtiest(logs.iter().map(|(log, part)| (part, &log.config))) else { return Ok(None) };
         let (log, part) = (logs[chosen].0.clone(), logs[chosen].1);
         taken.insert(log.partition.clone());
@@ -296,7 +342,9 @@ impl Work {
 
     fn give_up(&self, log: &Candidate, error: &LogError) {
         tracing::error!(partition = %log.partition, %error, "a log cannot be compacted, and is left alone until the next start");
-        self.choice().uncleanable.insert((log.partition.clone(), log.generation));
+        let mut choice = self.choice();
+        choice.uncleanable.insert((log.partition.clone(), log.generation));
+        self.metrics.cleaner.uncleanable.store(choice.uncleanable.len(), Ordering::Relaxed);
     }
 }
 
@@ -330,13 +378,14 @@ struct Paced<'a>(&'a Work);
 
 impl Pace for Paced<'_> {
     fn go_on(&mut self, bytes: u64) -> bool {
-        let Work { throttle, started, .. } = self.0;
-        let until = throttle.lock().unwrap_or_else(PoisonError::into_inner).take(started.elapsed(), bytes);
+        let started = self.0.started;
+        let until = self.0.throttle().take(started.elapsed(), bytes);
         loop {
             if self.0.is_stopping() {
                 return false;
             }
-            let wait = until.saturating_sub(started.elapsed());
+            // A limit that was raised meanwhile has let everybody off.
+            let wait = until.min(self.0.throttle().paid_at()).saturating_sub(started.elapsed());
             if wait.is_zero() {
                 return true;
             }

@@ -17,6 +17,7 @@ pub(crate) mod worker;
 
 use super::storage::{self, DataDirectory};
 use crate::config::StartError;
+use crate::seldom::Seldom;
 use moving::{Move, Moves};
 use names::Suffix;
 use pelton_core::model::{METADATA_TOPIC, TopicId, TopicPartition};
@@ -28,11 +29,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 /// In the directory of a log whose copy is about to take its place: the `directory.id` of where the copy is.
 const MOVING_TO: &str = "moving-to";
+/// How often the log says of one partition that it cannot be read, and of how many partitions.
+const UNREAD_SAID: (Duration, usize) = (Duration::from_secs(60), 4_096);
 
 /// All log directories, in the order of `log.dirs`.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct LogDirectories {
     metadata: DirectoryIndex,
     /// Logs that move from one directory to another.
     pub moves: Moves,
+    /// Directories of partitions that could not be read, since readers come back.
+    unread: Seldom<PathBuf>,
     /// Whether the partitions that existed before this start are all open.
     started: AtomicBool,
     /// Why the broker cannot go on, from then on.
@@ -133,6 +139,7 @@ impl LogDirectories {
             cluster_id: cluster_id.unwrap_or_default(),
             metadata,
             moves: Moves::default(),
+            unread: Seldom::new(UNREAD_SAID.0, UNREAD_SAID.1),
             started: AtomicBool::new(false),
             broken: watch::Sender::new(None),
             state: Mutex::new(state),
@@ -142,6 +149,26 @@ impl LogDirectories {
     /// `cluster.id`.
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id
+    }
+
+    /// `directory.id` of the directory that has the log of the cluster image.
+    pub fn metadata_directory_id(&self) -> Uuid {
+        storage::uuid_of_base64url(self.of(self.metadata).directory_id()).unwrap_or_default()
+    }
+
+    /// Records of a log could not be read: says so in the log, once a minute for each partition.
+    pub fn note_unread(&self, error: &LogError) {
+        let (LogError::Damaged { path, .. } | LogError::Io { path, .. }) = error else { return };
+        self.note_unread_at(path, error);
+    }
+
+    /// As [`LogDirectories::note_unread`], of the file at `path`.
+    pub fn note_unread_at(&self, path: &Path, error: &dyn std::fmt::Display) {
+        let partition = path.parent().unwrap_or(path).to_owned();
+        if let Some(left_out) = self.unread.may_say(partition) {
+            let file = path.display();
+            tracing::error!(%file, %error, left_out, "records cannot be read, and are kept from their readers; left_out counts what was not said of this partition since");
+        }
     }
 
     /// All directories, in the order of `log.dirs`.

@@ -110,7 +110,7 @@ impl ShardThread {
     pub(super) fn answer(&mut self, token: Token, reply: Reply) {
         if let Some(waiting) = self.waiting.remove(&token) {
             // Whoever waited may have gone; then nobody hears it.
-            let _ = waiting.send(reply);
+            let _ = waiting.answer.send(reply);
         }
     }
 
@@ -136,6 +136,10 @@ impl ShardThread {
             open.log.fence();
             return outcomes.fenced.push((partition, message));
         }
+        for batch in &batches {
+            open.numbers.bytes_in.add(batch.bytes.len() as u64);
+            open.numbers.messages_in.add(batch.header.record_count.max(0) as u64);
+        }
         if self.full.remove(&partition) {
             tracing::info!(%partition, "there is room for records again");
         }
@@ -160,7 +164,10 @@ impl ShardThread {
         }
         match deleted {
             Ok(()) => outcomes.trimmed.push((partition, open.log.log_start(), token)),
-            Err(error) => self.answer(token, Reply::Partition(Err(refusal(error)))),
+            Err(error) => {
+                self.shared.directories.note_unread(&error);
+                self.answer(token, Reply::Partition(Err(refusal(error))));
+            }
         }
     }
 
@@ -200,6 +207,14 @@ impl ShardThread {
     ) -> Result<PartitionReply, Refusal> {
         let open = self.logs.get(partition).ok_or(Refusal::UnknownTopicOrPartition)?;
         let found = match lookup {
+            OffsetLookup::EpochEnd(epoch) => {
+                return Ok(match open.log.epoch_end_offset(epoch.0) {
+                    Some((epoch, end)) => {
+                        PartitionReply::Located { found: Some((end, None)), leader_epoch: LeaderEpoch(epoch) }
+                    }
+                    None => PartitionReply::Located { found: None, leader_epoch },
+                });
+            }
             OffsetLookup::Earliest => Some((open.log.log_start(), None)),
             OffsetLookup::Latest => Some((end, None)),
             OffsetLookup::MaxTimestamp => open
@@ -221,6 +236,7 @@ impl ShardThread {
         if matches!(error, LogError::Io { .. }) {
             self.suspect(partition);
         }
+        self.shared.directories.note_unread(&error);
         refusal(error)
     }
 }
@@ -229,15 +245,9 @@ impl ShardThread {
 pub(crate) fn refusal(error: LogError) -> Refusal {
     match error {
         LogError::OffsetOutOfRange { .. } => Refusal::OffsetOutOfRange,
-        damaged @ LogError::Damaged { .. } => {
-            tracing::error!(error = %damaged, "records are damaged, and are kept from their readers");
-            Refusal::CorruptMessage(damaged.to_string())
-        }
+        damaged @ LogError::Damaged { .. } => Refusal::CorruptMessage(damaged.to_string()),
         full if full.is_out_of_space() => Refusal::NoRoom(full.to_string()),
-        other => {
-            tracing::error!(error = %other, "a log cannot be read");
-            Refusal::Storage(other.to_string())
-        }
+        other => Refusal::Storage(other.to_string()),
     }
 }
 

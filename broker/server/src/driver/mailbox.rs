@@ -118,6 +118,11 @@ impl<A: Addressee> Mailbox<A> {
         Ok(())
     }
 
+    /// How many letters are in it.
+    pub fn len(&self) -> usize {
+        self.letters().queue.len()
+    }
+
     /// Puts a letter in, and deals with it here when nobody else has the shard and it does not take long.
     ///
     /// # Errors

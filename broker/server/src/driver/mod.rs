@@ -15,6 +15,7 @@ pub mod directories;
 mod effects;
 mod flusher;
 mod mailbox;
+pub mod numbers;
 mod opening;
 mod pending;
 mod shard_thread;
@@ -24,7 +25,7 @@ mod timers;
 mod topic_log;
 
 pub(crate) use effects::refusal;
-pub use opening::progress::Opening;
+pub use opening::progress::{Ended, Opening};
 pub use pending::{Pending, first_of};
 pub use topic_log::{log_config, ratio_ppm};
 
@@ -34,8 +35,10 @@ use crate::driver::directories::LogDirectories;
 use crate::driver::directories::worker::{DirectoryLetter, Worker};
 use crate::driver::flusher::Flusher;
 use crate::driver::mailbox::Mailbox;
+use crate::driver::numbers::ShardNumbers;
 use crate::driver::opening::recovery::{Opened, Recovery, ToOpen};
 use crate::driver::shard_thread::ShardThread;
+use crate::metrics::Metrics;
 use pelton_core::cluster::ClusterImage;
 use pelton_core::config::CoreConfig;
 use pelton_core::event::{Envelope, Reply, Request};
@@ -77,6 +80,8 @@ pub(crate) enum Letter {
     Directories(DirectoryLetter),
     /// What the cleaner asks for.
     Cleaner(CleanerLetter),
+    /// Tell the numbers.
+    Numbers { answer: oneshot::Sender<ShardNumbers> },
     /// Write what keeps the next start short.
     Checkpoint,
     /// A snapshot of a log survives a power cut now.
@@ -98,6 +103,7 @@ pub(crate) struct Shared {
     pub checkpoints: Arc<Checkpoints>,
     pub images: watch::Sender<Arc<ClusterImage>>,
     pub opening: Arc<Opening>,
+    pub metrics: Arc<Metrics>,
     /// `num.recovery.threads.per.data.dir`.
     pub recovery_threads: usize,
     /// `replica.alter.log.dirs.io.max.bytes.per.second`.
@@ -123,10 +129,12 @@ impl Driver {
     /// # Errors
     /// What the operating system says when it gives no thread.
     pub(crate) fn start(shards: usize, shared: Shared) -> std::io::Result<Arc<Self>> {
-        let mailboxes: Vec<ShardMailbox> = (0..shards.max(1)).map(|_| Mailbox::new()).collect();
+        // One more for the cluster image.
+        let mailboxes: Vec<ShardMailbox> = (0..=shards.max(1)).map(|_| Mailbox::new()).collect();
         let (worker, worker_thread) =
             Worker::start(shared.directories.clone(), shared.move_bytes_per_second, mailboxes.clone())?;
-        let (cleaner, cleaner_threads) = Cleaner::start(shared.cleaner.clone(), mailboxes.clone())?;
+        let (cleaner, cleaner_threads) =
+            Cleaner::start(shared.cleaner.clone(), mailboxes.clone(), shared.metrics.clone())?;
         let directories = shared.directories.all().len();
         let openers = mailboxes.clone();
         let open = move |(shard, log): (usize, ToOpen)| {
@@ -147,12 +155,18 @@ impl Driver {
             threads: Mutex::default(),
         });
         let shared = Arc::new(shared);
-        let (flusher, mut threads) = Flusher::start(4 * shards.clamp(1, 4), driver.mailboxes.clone())?;
+        let (flusher, mut threads) =
+            Flusher::start(4 * shards.clamp(1, 4), driver.mailboxes.clone(), shared.metrics.clone())?;
         threads.extend([worker_thread, checkpoint_thread]);
         threads.extend(cleaner_threads.into_iter().chain(recovery_threads));
         for (index, mailbox) in driver.mailboxes.iter().cloned().enumerate() {
+            let name = if index + 1 < driver.mailboxes.len() {
+                format!("pelton-shard-{index}")
+            } else {
+                "pelton-cluster".to_owned()
+            };
             let shard = ShardThread::new(index, driver.clone(), shared.clone(), flusher.clone(), checkpointer.clone());
-            let builder = std::thread::Builder::new().name(format!("pelton-shard-{index}"));
+            let builder = std::thread::Builder::new().name(name);
             threads.push(builder.spawn(move || mailbox.run(shard))?);
         }
         *driver.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
@@ -250,14 +264,19 @@ impl Driver {
     }
 }
 
-/// The shard that owns a log. Neighbouring partitions of a topic go to neighbouring shards.
+/// The shard that owns a log. Neighbouring partitions of a topic go to neighbouring shards. The cluster image has the last
+/// one for itself, so that a change of it never waits behind records.
 fn shard_of(log: &TopicPartition, shards: usize) -> usize {
+    let of_records = shards - 1;
+    if &*log.topic == METADATA_TOPIC {
+        return of_records;
+    }
     // FNV-1a: the same on every start, so that a shard's thread is told from a log's name.
     let hash = log
         .topic
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    (hash.wrapping_add(log.partition as u64) % shards as u64) as usize
+    (hash.wrapping_add(log.partition as u64) % of_records.max(1) as u64) as usize
 }
 
 #[cfg(test)]
@@ -268,10 +287,11 @@ mod tests {
     fn a_coordinator_lives_with_its_log_and_partitions_spread() {
         for index in 0..50 {
             let part = PartId::Group(index);
-            assert_eq!(shard_of(&part.log(), 4), shard_of(&TopicPartition::new("__consumer_offsets", index), 4));
+            assert_eq!(shard_of(&part.log(), 5), shard_of(&TopicPartition::new("__consumer_offsets", index), 5));
         }
         let shards: std::collections::BTreeSet<usize> =
-            (0..4).map(|index| shard_of(&TopicPartition::new("t", index), 4)).collect();
-        assert_eq!(shards.len(), 4);
+            (0..4).map(|index| shard_of(&TopicPartition::new("t", index), 5)).collect();
+        assert_eq!(shards, (0..4).collect());
+        assert_eq!(shard_of(&PartId::Cluster.log(), 5), 4, "and nothing waits beside the cluster image");
     }
 }

@@ -148,8 +148,9 @@ impl ShardThread {
         self.generations += 1;
         let generation = self.generations;
         let directory = placed.directory;
+        let numbers = self.shared.metrics.topics.of(topic_id, &partition.topic);
         let deletes = self.policy(&configs).delete;
-        let open = OpenLog { log, directory, topic_id, generation, deletes, syncing: false, wanted: None };
+        let open = OpenLog { log, directory, topic_id, generation, deletes, syncing: false, wanted: None, numbers };
         self.logs.insert(partition.clone(), open);
         self.perform(effects);
         self.snapshot(vec![partition.clone()]);

@@ -4,8 +4,10 @@ use super::directories::placement::DirectoryIndex;
 use super::effects::Outcomes;
 use super::flusher::{Flusher, Sync};
 use super::mailbox::Addressee;
+use super::numbers::Owed;
 use super::timers::Timers;
 use super::{Driver, Letter, Shared, checkpoints};
+use crate::metrics::TopicNumbers;
 use pelton_core::event::{Envelope, Event, PartitionReply, PartitionRequest, Reply, ReplyTo, Request};
 use pelton_core::model::{METADATA_TOPIC, Offset, PartId, Timestamp, Token, TopicId, TopicPartition};
 use pelton_core::shard::Shard;
@@ -60,6 +62,14 @@ pub(super) struct OpenLog {
     pub syncing: bool,
     /// One past the last offset that is to be synced.
     pub wanted: Option<Offset>,
+    /// What is counted of its topic.
+    pub numbers: Arc<TopicNumbers>,
+}
+
+/// Who waits for an answer.
+pub(super) struct Waiting {
+    pub answer: oneshot::Sender<Reply>,
+    pub about: Owed,
 }
 
 /// What one shard thread owns.
@@ -69,7 +79,7 @@ pub(crate) struct ShardThread {
     pub(super) shared: Arc<Shared>,
     pub(super) shard: Shard,
     pub(super) logs: BTreeMap<TopicPartition, OpenLog>,
-    pub(super) waiting: HashMap<Token, oneshot::Sender<Reply>>,
+    pub(super) waiting: HashMap<Token, Waiting>,
     pub(super) timers: Timers,
     pub(super) clock: Clock,
     pub(super) generations: u64,
@@ -230,7 +240,7 @@ impl Addressee for ShardThread {
         match letter {
             Letter::Ask { to, request, token, answer } => {
                 if let Some(answer) = answer {
-                    self.waiting.insert(token, answer);
+                    self.waiting.insert(token, Waiting { answer, about: Owed::of(&request) });
                 }
                 self.step(Envelope { to, event: Event::Ask { reply_to: ReplyTo::Shell(token), request } });
             }
@@ -248,6 +258,9 @@ impl Addressee for ShardThread {
             Letter::Synced { partition, generation, result } => self.synced(partition, generation, result),
             Letter::Directories(letter) => self.directories_letter(letter),
             Letter::Cleaner(letter) => self.answer_cleaner(letter),
+            Letter::Numbers { answer } => {
+                let _ = answer.send(self.numbers());
+            }
             Letter::Checkpoint => self.checkpoint(),
             Letter::Checkpointed { partition, generation, snapshot } => {
                 self.checkpointed(&partition, generation, snapshot);

@@ -289,10 +289,11 @@ fn lock(path: &Path) -> Result<File, StartError> {
 
 /// What `meta.properties` tells.
 #[derive(Debug)]
-struct Meta {
-    cluster_id: String,
-    /// Empty where it has none.
-    directory_id: String,
+pub struct Meta {
+    /// The cluster.
+    pub cluster_id: String,
+    /// The directory. Empty where it has none.
+    pub directory_id: String,
 }
 
 impl Meta {
@@ -302,7 +303,11 @@ impl Meta {
     }
 }
 
-fn read_meta(path: &Path, text: &str, node_id: i32) -> Result<Meta, StartError> {
+/// Reads the text of `meta.properties` in the directory `path`, which must belong to this node.
+///
+/// # Errors
+/// [`StartError::BadDirectory`] says what in it is wrong.
+pub fn read_meta(path: &Path, text: &str, node_id: i32) -> Result<Meta, StartError> {
     let bad = |reason: String| StartError::BadDirectory { path: path.to_owned(), reason };
     let value = |name: &str| {
         let lines = text.lines().filter_map(|line| line.split_once('='));
@@ -371,6 +376,27 @@ pub fn base64url(uuid: Uuid) -> String {
         char::from(ALPHABET[(digit & 63) as usize])
     });
     digits.collect()
+}
+
+/// Reads Kafka's text form of a UUID.
+pub fn uuid_of_base64url(text: &str) -> Option<Uuid> {
+    if text.len() != 22 {
+        return None;
+    }
+    let digit = |byte: u8| {
+        Some(u128::from(match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'-' => 62,
+            b'_' => 63,
+            _ => return None,
+        }))
+    };
+    let (last, digits) = text.as_bytes().split_last()?;
+    let bits = digits.iter().try_fold(0u128, |bits, byte| Some(bits << 6 | digit(*byte)?))?;
+    // Of the last digit, two bits belong to the UUID.
+    Some(Uuid::from_u128(bits << 2 | digit(*last)? >> 4))
 }
 
 #[cfg(test)]

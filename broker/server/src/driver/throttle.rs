@@ -19,12 +19,25 @@ impl Throttle {
         Self { bytes_per_second, paid_at: Duration::ZERO }
     }
 
+    /// Changes the limit for what is taken from now on. What was taken under another one is paid for, so that nobody waits for
+    /// years who has raised it.
+    pub fn set_limit(&mut self, bytes_per_second: Option<u64>) {
+        if self.bytes_per_second != bytes_per_second {
+            *self = Self::new(bytes_per_second);
+        }
+    }
+
     /// So many bytes more are going to be read or written, or were. Gives the time at which whoever took them may go on.
     pub fn take(&mut self, now: Duration, bytes: u64) -> Duration {
         let Some(limit) = self.bytes_per_second else { return now };
         let cost_ns = u128::from(bytes) * 1_000_000_000 / u128::from(limit.max(1));
         let cost = Duration::from_nanos(u64::try_from(cost_ns).unwrap_or(u64::MAX));
         self.paid_at = self.paid_at.max(now).saturating_add(cost);
+        self.paid_at
+    }
+
+    /// When everything that was taken will have been paid for.
+    pub fn paid_at(&self) -> Duration {
         self.paid_at
     }
 }
@@ -44,6 +57,17 @@ mod tests {
         assert_eq!(throttle.take(ms(500), 1_000), ms(1_500));
         // Whoever comes meanwhile stands behind.
         assert_eq!(throttle.take(ms(600), 100), ms(1_600));
+    }
+
+    #[test]
+    fn a_raised_limit_holds_at_once() {
+        let mut throttle = Throttle::new(Some(1));
+        assert_eq!(throttle.take(ms(0), 1_000_000), ms(1_000_000_000));
+        throttle.set_limit(Some(1));
+        assert!(throttle.take(ms(0), 0) > ms(1_000), "nothing was changed");
+        throttle.set_limit(Some(1_000));
+        assert_eq!(throttle.paid_at(), ms(0), "whoever waits need not wait any longer");
+        assert_eq!(throttle.take(ms(5), 1_000), ms(1_005));
     }
 
     #[test]

@@ -27,9 +27,20 @@ pub fn log_config(defaults: &LogConfig, policy: CleanupPolicy, configs: &BTreeMa
     };
     let retention_bytes =
         limit("retention.bytes", defaults.retention_bytes.and_then(|bytes| i64::try_from(bytes).ok()));
+    let segment_bytes = size("segment.bytes", defaults.segment_bytes);
+    // Files are always grown ahead of their end, by a part of the segment; with `preallocate` by all of it.
+    let (preallocate_min_bytes, preallocate_max_bytes) =
+        match configs.get("preallocate").map(|value| value.trim().eq_ignore_ascii_case("true")) {
+            Some(true) => (segment_bytes, segment_bytes),
+            Some(false) => (LogConfig::default().preallocate_min_bytes, LogConfig::default().preallocate_max_bytes),
+            None => (defaults.preallocate_min_bytes, defaults.preallocate_max_bytes),
+        };
     LogConfig {
-        segment_bytes: size("segment.bytes", defaults.segment_bytes),
+        segment_bytes,
         segment_ms,
+        segment_jitter_ms: number("segment.jitter.ms").unwrap_or(defaults.segment_jitter_ms),
+        preallocate_min_bytes,
+        preallocate_max_bytes,
         index_interval_bytes: size("index.interval.bytes", defaults.index_interval_bytes),
         segment_index_bytes: size("segment.index.bytes", defaults.segment_index_bytes),
         retention_bytes: retention_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
@@ -85,6 +96,15 @@ mod tests {
             log_config(&defaults, CleanupPolicy::default(), &configs(&[("retention.bytes", "-1")])).retention_bytes,
             None
         );
+    }
+
+    #[test]
+    fn jitter_and_preallocation_are_the_topics_to_choose() {
+        let config =
+            |pairs: &[(&str, &str)]| log_config(&LogConfig::default(), CleanupPolicy::default(), &configs(pairs));
+        let set = config(&[("segment.jitter.ms", "7"), ("preallocate", "true"), ("segment.bytes", "5000")]);
+        assert_eq!((set.segment_jitter_ms, set.preallocate_min_bytes, set.preallocate_max_bytes), (7, 5_000, 5_000));
+        assert_eq!(config(&[("preallocate", "false")]), LogConfig::default());
     }
 
     #[test]

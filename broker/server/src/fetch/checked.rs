@@ -26,6 +26,7 @@ pub async fn check_all(server: &Server, reads: &mut [Result<Fetched, Refusal>]) 
                 if let LogError::Io { path, .. } = &error {
                     server.driver.worker().suspect_holder(path);
                 }
+                server.directories.note_unread(&error);
                 *read = Err(refusal(error));
             }
         }

@@ -83,6 +83,12 @@ impl FetchState {
         self.sessions().finish(self.now_ms(), fetching, told, new_id)
     }
 
+    /// Sessions that are kept, and their partitions together.
+    pub fn session_counts(&self) -> (usize, usize) {
+        let sessions = self.sessions();
+        (sessions.len(), sessions.partitions())
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }

@@ -1,9 +1,12 @@
-//! AlterConfigs (key 33), v0-2: gives topics their configs, all of them at once.
+//! AlterConfigs (key 33), v0-2: gives topics and brokers their configs, all of them at once.
 //!
 //! What the request does not name goes back to its default, as in Kafka; IncrementalAlterConfigs changes single ones
 //! (KIP-339). A resource that stands in the request twice is refused, the others are altered one by one.
 //!
-//! Left out: the configs of brokers, which are set where a broker is started, and of loggers, clients and groups.
+//! Of a broker, or of all (an empty name), only what can be changed at run time: the defaults of topic configs, the limits of
+//! connections and the speed of compaction.
+//!
+//! Left out: the configs of loggers, clients and groups.
 
 use super::Scope;
 use super::config_alteration::{Alteration, Altered, Resource, alter_each};

@@ -7,6 +7,7 @@
 
 use super::Scope;
 use super::scope::{partition_of, resolve};
+use crate::auth::{AclOperation, Resource};
 use crate::protocol::error_code::{NONE, Operation, code};
 use kafka_protocol::messages::alter_replica_log_dirs_response::{
     AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult,
@@ -18,6 +19,7 @@ use uuid::Uuid;
 /// Begins the moves.
 pub async fn handle(scope: Scope, request: AlterReplicaLogDirsRequest) -> Option<AlterReplicaLogDirsResponse> {
     let image = scope.image();
+    let allowed = scope.require(AclOperation::Alter, Resource::Cluster);
     let mut results = Vec::new();
     for dir in request.dirs {
         let to = scope.server.directories.named(&dir.path).ok_or_else(|| Refusal::LogDirNotFound(dir.path.to_string()));
@@ -27,7 +29,8 @@ pub async fn handle(scope: Scope, request: AlterReplicaLogDirsRequest) -> Option
             for index in topic.partitions {
                 let found = resolved.clone().and_then(|(name, described)| partition_of(name, described, index));
                 // Kafka's code for this request, whatever the reason that the log is not here.
-                let outcome = match (found.map_err(|_| Refusal::ReplicaNotAvailable), to.clone()) {
+                let to = allowed.clone().and_then(|()| to.clone());
+                let outcome = match (found.map_err(|_| Refusal::ReplicaNotAvailable), to) {
                     (_, Err(refusal)) | (Err(refusal), _) => Err(refusal),
                     (Ok(partition), Ok(to)) => scope.server.driver.move_log(partition, to).await,
                 };

@@ -1,11 +1,13 @@
 //! What AlterConfigs and IncrementalAlterConfigs do alike: each resource of a request is checked and altered by itself, in
 //! the order of the request, and answered by itself.
 //!
-//! A resource that stands in the request twice is refused, and so is what is no topic. What is to become of the configs
-//! of a resource is for its API to read; how it comes about is for `topic_configs`.
+//! A resource that stands in the request twice is refused, and so is what is neither a topic nor a broker. What is to
+//! become of the configs of a resource is for its API to read; how it comes about is for `topic_configs` and
+//! `broker_configs`.
 
 use super::Scope;
-use super::scope::resolve;
+use crate::auth::{AclOperation, Resource as Protected};
+use crate::broker_configs::{self, BrokerChange};
 use crate::protocol::error_code::{NONE, Operation, code};
 use crate::protocol::text;
 use crate::topic_configs::{self, Change};
@@ -14,12 +16,11 @@ use kafka_protocol::protocol::StrBytes;
 use pelton_core::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use uuid::Uuid;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
-/// What is to become of the configs of one topic.
+/// What is to become of the configs of one resource.
 pub enum Alteration {
     /// It is to have these and no others.
     Replace(BTreeMap<String, String>),
@@ -29,9 +30,9 @@ pub enum Alteration {
 
 /// One resource of a request, with its configs as the API writes them.
 pub struct Resource<C> {
-    /// 2 is a topic.
+    /// 2 is a topic, 4 a broker.
     pub resource_type: i8,
-    /// The name of the topic.
+    /// The name of the topic; the id of the broker, or nothing for all of them.
     pub resource_name: StrBytes,
     /// What is asked for.
     pub configs: Vec<C>,
@@ -79,9 +80,16 @@ async fn alter<C>(
     read: fn(&[C]) -> Result<Alteration, Refusal>,
     validate_only: bool,
 ) -> Result<(), Refusal> {
+    if resource.resource_type == BROKER {
+        scope.require(AclOperation::AlterConfigs, Protected::Cluster)?;
+        let change = match read(&resource.configs)? {
+            Alteration::Replace(configs) => BrokerChange::Replace(configs),
+            Alteration::Change(changes) => BrokerChange::Change(changes),
+        };
+        return broker_configs::alter(&scope.server, &resource.resource_name, change, validate_only).await;
+    }
     let topic = topic(scope, resource.resource_type, &resource.resource_name)?;
-    // Clients are not authenticated yet, so this is all that is known of who asks.
-    let by = format!("User:ANONYMOUS, client.id {:?} at {}", scope.client_id, scope.connection.client_host);
+    let by = scope.by();
     match read(&resource.configs)? {
         Alteration::Replace(configs) => {
             topic_configs::replace(&scope.server, &topic, configs, &by, validate_only).await
@@ -92,19 +100,12 @@ async fn alter<C>(
 
 /// The topic that a resource names.
 fn topic(scope: &Scope, resource_type: i8, resource_name: &StrBytes) -> Result<Arc<str>, Refusal> {
-    match resource_type {
-        TOPIC => {}
-        BROKER => {
-            let why =
-                "the settings of a broker are given at its start (server.properties); change them there and restart it";
-            return Err(Refusal::InvalidRequest(why.to_owned()));
-        }
-        other => {
-            return Err(Refusal::InvalidRequest(format!("resources of type {other} are not altered; 2 is a topic")));
-        }
+    if resource_type != TOPIC {
+        let why = format!("resources of type {resource_type} are not altered; 2 is a topic, 4 a broker");
+        return Err(Refusal::InvalidRequest(why));
     }
     let image = scope.image();
-    let (topic, _) = resolve(&image, false, &TopicName(resource_name.clone()), Uuid::nil())?;
+    let (topic, _) = scope.topic(AclOperation::AlterConfigs, &image, &TopicName(resource_name.clone()))?;
     Ok(topic.clone())
 }
 

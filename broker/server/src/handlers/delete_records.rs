@@ -5,7 +5,8 @@
 //! high watermark (OFFSET_OUT_OF_RANGE). What was deleted stays deleted after a crash. v2 is flexible.
 
 use super::Scope;
-use super::scope::{partition_answer, partition_of, resolve, unexpected};
+use super::scope::{partition_answer, partition_of, unexpected};
+use crate::auth::AclOperation;
 use crate::driver::Pending;
 use crate::protocol::error_code::{Operation, code};
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
@@ -15,7 +16,6 @@ use pelton_core::model::Offset;
 use pelton_core::refusal::Refusal;
 use std::time::Duration;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// Kafka's word for the high watermark.
 const HIGH_WATERMARK: Offset = -1;
@@ -26,7 +26,7 @@ pub async fn handle(scope: Scope, request: DeleteRecordsRequest) -> Option<Delet
     let image = scope.image();
     let mut begun = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let resolved = resolve(&image, false, &topic.name, Uuid::nil());
+        let resolved = scope.topic(AclOperation::Delete, &image, &topic.name);
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in topic.partitions {
             let pending = resolved.clone().and_then(|(name, described)| {

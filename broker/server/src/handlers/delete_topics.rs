@@ -1,16 +1,25 @@
 //! DeleteTopics (key 20), v1-6: removes topics, with their logs.
 //!
-//! v5 added error messages, v6 topic ids in place of names (KIP-516).
+//! v5 added error messages, v6 topic ids in place of names (KIP-516). A topic that stands in the request twice is refused each
+//! time, and so is an entry with both a name and an id, or neither (INVALID_REQUEST). With `delete.topic.enable=false` every
+//! topic is refused: TOPIC_DELETION_DISABLED, which clients know from v3 on.
+//!
+//! A topic that the client may not see is as good as none where it is named by id, so that ids tell no names; by name he is
+//! told that he may not, whether there is one or not.
 //!
 //! Left out: the timeout, since deletion does not wait for another broker.
+//!
+//! Memory: some 100 bytes of answer for each topic of the request, which takes at least 3.
 
 use super::Scope;
-use super::scope::resolve;
+use crate::auth::{AclOperation, Resource};
 use crate::protocol::error_code::{NONE, Operation, code};
 use crate::protocol::text;
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
+use pelton_core::cluster::ClusterImage;
 use pelton_core::model::TopicId;
 use pelton_core::refusal::Refusal;
 use std::collections::BTreeMap;
@@ -18,36 +27,34 @@ use std::sync::Arc;
 
 /// Deletes the topics that exist.
 pub async fn handle(scope: Scope, request: DeleteTopicsRequest) -> Option<DeleteTopicsResponse> {
-    let image = scope.image();
     let asked: Vec<DeleteTopicState> = if scope.version >= 6 {
         request.topics
     } else {
         request.topic_names.into_iter().map(|name| DeleteTopicState::default().with_name(Some(name))).collect()
     };
-    let mut names: Vec<Arc<str>> = Vec::new();
-    let mut resolved: Vec<Result<(Arc<str>, TopicId), Refusal>> = Vec::with_capacity(asked.len());
-    for topic in &asked {
-        let name = topic.name.clone().unwrap_or_default();
-        let found = resolve(&image, topic.name.is_none(), &name, topic.topic_id);
-        resolved.push(found.map(|(name, described)| {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-            (name.clone(), described.id)
-        }));
+    if !scope.server.delete_topics {
+        let disabled = asked.into_iter().map(|topic| disabled(scope.version, topic));
+        return Some(DeleteTopicsResponse::default().with_responses(disabled.collect()));
     }
-    let results = delete(&scope, names).await;
-    let responses = asked.into_iter().zip(resolved).map(|(topic, resolved)| {
-        let outcome = match &resolved {
-            Ok((name, _)) => match &results {
-                Ok(results) => results.get(name).cloned().unwrap_or(Err(Refusal::UnknownTopicOrPartition)),
-                Err(refusal) => Err(refusal.clone()),
-            },
-            Err(refusal) => Err(refusal.clone()),
-        };
-        let (name, id) = match resolved {
-            Ok((name, id)) => (Some(TopicName(text::wire(&name))), text::uuid(id)),
-            Err(_) => (topic.name, topic.topic_id),
+    let image = scope.image();
+    let found: Vec<_> = asked.iter().map(|topic| find(&scope, &image, topic)).collect();
+    let mut times: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    for (name, _) in found.iter().flatten() {
+        *times.entry(name.clone()).or_default() += 1;
+    }
+    let once = times.iter().filter(|(_, times)| **times == 1).map(|(name, _)| name.clone());
+    let deleted = delete(&scope, once.collect()).await;
+    let outcome = |name: &Arc<str>| match &deleted {
+        _ if times.get(name).is_some_and(|times| *times > 1) => {
+            Err(Refusal::InvalidRequest("Duplicate topic name.".to_owned()))
+        }
+        Ok(deleted) => deleted.get(name).cloned().unwrap_or(Err(Refusal::UnknownTopicOrPartition)),
+        Err(refusal) => Err(refusal.clone()),
+    };
+    let responses = asked.into_iter().zip(found).map(|(topic, found)| {
+        let (name, id, outcome) = match found {
+            Ok((name, id)) => (Some(TopicName(text::wire(&name))), text::uuid(id), outcome(&name)),
+            Err(refusal) => (topic.name, topic.topic_id, Err(refusal)),
         };
         let message = outcome.as_ref().err().filter(|_| scope.version >= 5).map(|r| text::wire(&r.to_string()));
         DeletableTopicResult::default()
@@ -57,6 +64,37 @@ pub async fn handle(scope: Scope, request: DeleteTopicsRequest) -> Option<Delete
             .with_error_message(message)
     });
     Some(DeleteTopicsResponse::default().with_responses(responses.collect()))
+}
+
+/// The topic, if the client may delete it.
+fn find(scope: &Scope, image: &ClusterImage, topic: &DeleteTopicState) -> Result<(Arc<str>, TopicId), Refusal> {
+    let (name, described) = match &topic.name {
+        Some(_) if !topic.topic_id.is_nil() => {
+            let why = "name the topic or give its id, not both";
+            return Err(Refusal::InvalidRequest(why.to_owned()));
+        }
+        Some(name) => scope.topic(AclOperation::Delete, image, name)?,
+        None if topic.topic_id.is_nil() => {
+            return Err(Refusal::InvalidRequest("name the topic, or give its id".to_owned()));
+        }
+        None => {
+            let found = scope.topic_by_id(AclOperation::Describe, image, topic.topic_id);
+            let found = found.map_err(|_| Refusal::UnknownTopicId)?;
+            scope.require(AclOperation::Delete, Resource::Topic(found.0))?;
+            found
+        }
+    };
+    Ok((name.clone(), described.id))
+}
+
+fn disabled(version: i16, topic: DeleteTopicState) -> DeletableTopicResult {
+    let error = if version < 3 { ResponseError::InvalidRequest } else { ResponseError::TopicDeletionDisabled };
+    let message = (version >= 5).then(|| text::wire("delete.topic.enable is false on this broker"));
+    DeletableTopicResult::default()
+        .with_name(topic.name)
+        .with_topic_id(topic.topic_id)
+        .with_error_code(error.code())
+        .with_error_message(message)
 }
 
 async fn delete(scope: &Scope, topics: Vec<Arc<str>>) -> Result<BTreeMap<Arc<str>, Result<TopicId, Refusal>>, Refusal> {

@@ -3,9 +3,12 @@
 //! v1 added the endpoint type: brokers (1) are described, controllers (2) have no endpoint of their own here.
 //! v2 added fenced brokers, of which there are none.
 //!
-//! Left out: authorized operations.
+//! What the client may do to the cluster stands in the answer where it asked for that (KIP-430).
+//!
+//! Memory: the answer is of a constant size.
 
 use super::Scope;
+use crate::auth::Resource;
 use crate::protocol::text;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
@@ -32,6 +35,9 @@ pub async fn handle(scope: Scope, request: DescribeClusterRequest) -> Option<Des
         DescribeClusterResponse::default()
             .with_cluster_id(text::wire(&scope.server.cluster_id))
             .with_controller_id(node)
+            .with_cluster_authorized_operations(
+                scope.authorized_operations(request.include_cluster_authorized_operations, Resource::Cluster),
+            )
             .with_brokers(vec![broker]),
     )
 }

@@ -15,20 +15,24 @@
 //! Left out: reads by followers, diverging epochs (v12), new leaders in the answer (v16).
 
 use super::fetch_plan::{Limits, PERMIT_BYTES, Read, Wanted, read_all};
-use super::scope::{partition_of, resolve};
-use super::{Answer, Answering, Call, Scope};
+use super::scope::partition_of;
+use super::{Answer, Call, Handling, Scope};
+use crate::auth::AclOperation;
 use crate::driver::first_of;
 use crate::fetch::check_all;
 use crate::fetch::session::{Asked, Fetching, PartitionKey, SessionError, SessionRequest, Told, TopicKey};
 use crate::hooks::consume::{Outgoing, Unread, fit};
+use crate::metrics::TopicNumbers;
+use crate::protocol::answer_errors;
 use crate::protocol::codec::{Malformed, Prelude};
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::fetch_answer::{AnsweredPartition, AnsweredTopic, FetchAnswer};
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::{FetchRequest, TopicName};
+use kafka_protocol::messages::{ApiKey, FetchRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use pelton_core::event::{PartitionRequest, Records};
 use pelton_core::model::{Isolation, LeaderEpoch, TopicPartition};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -43,14 +47,18 @@ const PACE: Duration = Duration::from_millis(1);
 const UNNAMED_BYTES: usize = 256;
 
 /// Decodes the request, and writes the answer around its records.
-pub fn serve(mut call: Call) -> Result<Answering, Malformed> {
+pub fn serve(mut call: Call) -> Result<Handling, Malformed> {
     let Prelude { version, correlation_id, .. } = call.prelude;
     let request = super::decode(&mut call)?;
-    let admitted = call.scope.admitted.clone();
-    let answering = handle(call.scope, request);
-    Ok(Box::pin(async move {
-        let frame = answering.await.frame(correlation_id, version)?;
-        Ok(Some(Answer { frame, admitted: admitted.take() }))
+    Ok(Box::new(move |scope| {
+        let (admitted, numbers) = (scope.admitted.clone(), scope.server.metrics.clone());
+        let answering = handle(scope, request);
+        Box::pin(async move {
+            let answer = answering.await;
+            answer_errors::count(&numbers, ApiKey::Fetch, &answer);
+            let frame = answer.frame(correlation_id, version)?;
+            Ok(Some(Answer { frame, admitted: admitted.take() }))
+        })
     }))
 }
 
@@ -68,7 +76,7 @@ async fn handle(scope: Scope, request: FetchRequest) -> FetchAnswer {
     };
     let unnamed = fetching.partitions.len().saturating_sub(named_count);
     let limits = Limits { max_bytes, isolation, answer_bytes: unnamed * UNNAMED_BYTES };
-    let wanted = wanted(&scope, &fetching);
+    let mut wanted = wanted(&scope, &fetching);
     let mut reads = read_all(&scope, &wanted, limits).await;
     let mut looks = 0;
     while !enough(&wanted, &reads, min_bytes) && Instant::now() < deadline {
@@ -89,8 +97,10 @@ async fn handle(scope: Scope, request: FetchRequest) -> FetchAnswer {
         }
         reads = read_all(&scope, &wanted, limits).await;
     }
+    let numbers: Vec<_> = wanted.iter_mut().map(|wanted| wanted.numbers.take()).collect();
     check_all(&scope.server, &mut reads).await;
     let outgoing = consumed(&scope, wanted, reads).await;
+    tally(&numbers, &outgoing);
     answer(&scope, &fetching, outgoing, isolation)
 }
 
@@ -152,8 +162,13 @@ fn wanted(scope: &Scope, fetching: &Fetching) -> Vec<Wanted> {
     let mut wanted = Vec::with_capacity(fetching.partitions.len());
     for of_topic in fetching.partitions.chunk_by(|(one, _), (other, _)| one.topic == other.topic) {
         let (name, id) = wire_topic(&of_topic[0].0.topic);
-        let resolved = resolve(&image, scope.version >= 13, &name, id);
+        let resolved = match scope.version {
+            13.. => scope.topic_by_id(AclOperation::Read, &image, id),
+            _ => scope.topic(AclOperation::Read, &image, &name),
+        };
         let hooked = resolved.as_ref().is_ok_and(|(name, _)| scope.server.hooks.reads(name));
+        let numbers = resolved.as_ref().ok();
+        let numbers = numbers.map(|(name, described)| scope.server.metrics.topics.of(described.id, name));
         for (key, asked) in of_topic {
             let partition = resolved.clone().and_then(|(name, described)| partition_of(name, described, key.partition));
             wanted.push(Wanted {
@@ -162,6 +177,7 @@ fn wanted(scope: &Scope, fetching: &Fetching) -> Vec<Wanted> {
                 leader_epoch: (asked.leader_epoch >= 0).then_some(LeaderEpoch(asked.leader_epoch)),
                 max_bytes: usize::try_from(asked.max_bytes).unwrap_or(0),
                 hooked,
+                numbers: numbers.clone(),
             });
         }
     }
@@ -177,6 +193,18 @@ async fn consumed(scope: &Scope, wanted: Vec<Wanted>, reads: Vec<Read>) -> Vec<O
         scope.admitted.more(&scope.server.answer_memory, more.div_ceil(PERMIT_BYTES))
     });
     outgoing
+}
+
+/// Counts what leaves.
+fn tally(numbers: &[Option<Arc<TopicNumbers>>], outgoing: &[Outgoing]) {
+    for (numbers, outgoing) in numbers.iter().zip(outgoing) {
+        let Some(numbers) = numbers else { continue };
+        numbers.fetch_requests.add(1);
+        match outgoing {
+            Ok(fetched) => numbers.bytes_out.add(fetched.records.len() as u64),
+            Err(_) => numbers.failed_fetch_requests.add(1),
+        }
+    }
 }
 
 /// Whether the answer need not wait. A partition that does not exist is no reason to answer before others have data.

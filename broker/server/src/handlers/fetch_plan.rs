@@ -9,11 +9,14 @@
 
 use super::Scope;
 use super::scope::{partition_answer, unexpected};
+use crate::metrics::TopicNumbers;
+use crate::net::memory::RequestMemory;
 use crate::server::MEMORY_KIB;
 use pelton_core::event::{Fetched, PartitionReply, PartitionRequest, Records};
 use pelton_core::model::{Isolation, LeaderEpoch, Offset, TopicPartition};
 use pelton_core::refusal::Refusal;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// One partition of a fetch.
@@ -28,6 +31,8 @@ pub struct Wanted {
     pub max_bytes: usize,
     /// Whether hooks are going to read the records.
     pub hooked: bool,
+    /// What is counted of its topic.
+    pub numbers: Option<Arc<TopicNumbers>>,
 }
 
 /// The limits of a fetch.
@@ -46,6 +51,9 @@ pub type Read = Result<Fetched, Refusal>;
 
 /// Most partitions that are asked at once.
 const WAVE: usize = 128;
+/// How long an answer waits for memory. Two of one connection may wait for each other: the later one has its memory, and leaves
+/// after the earlier one, which waits for some.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// One permit of the memory for answers.
 pub const PERMIT_BYTES: usize = 1024;
 
@@ -53,7 +61,8 @@ pub const PERMIT_BYTES: usize = 1024;
 pub async fn read_all(scope: &Scope, wanted: &[Wanted], limits: Limits) -> Vec<Read> {
     let mut reads: Vec<Read> = Vec::with_capacity(wanted.len());
     let (mut total, mut in_memory) = (0, limits.answer_bytes);
-    let mut memory = Memory { semaphore: scope.server.answer_memory.clone(), held: None };
+    let (semaphore, requests) = (scope.server.answer_memory.clone(), &scope.server.request_memory);
+    let mut memory = Memory { semaphore, requests, held: None };
     while reads.len() < wanted.len() {
         let (wave, expected) = next_wave(&wanted[reads.len()..], limits.max_bytes.saturating_sub(total));
         let more = total == 0 || expected > 0;
@@ -131,14 +140,16 @@ fn fetched(reply: PartitionReply) -> Read {
 }
 
 /// What this answer holds of the memory for answers.
-struct Memory {
+struct Memory<'a> {
     semaphore: Arc<Semaphore>,
+    /// Whoever waits for long has slow clients looked for.
+    requests: &'a RequestMemory,
     held: Option<OwnedSemaphorePermit>,
 }
 
-impl Memory {
-    /// Holds memory for `bytes`. Who holds none waits for it; who holds some only takes what is free, so that two
-    /// answers never wait for each other, and gives up otherwise.
+impl Memory<'_> {
+    /// Holds memory for `bytes`. Who holds none waits for it, [`PATIENCE`] at most; who holds some only takes what is free, so
+    /// that two answers do not wait for each other, and gives up otherwise.
     async fn admit(&mut self, bytes: usize) -> bool {
         let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES).min(MEMORY_KIB)).unwrap_or(u32::MAX);
         let missing = wanted.saturating_sub(self.held.as_ref().map_or(0, |held| held.num_permits() as u32));
@@ -146,7 +157,8 @@ impl Memory {
             return true;
         }
         let more = if self.held.is_none() {
-            self.semaphore.clone().acquire_many_owned(missing).await.ok()
+            let there = tokio::time::timeout(PATIENCE, self.semaphore.clone().acquire_many_owned(missing));
+            self.requests.patiently(there).await.ok().and_then(Result::ok)
         } else {
             self.semaphore.clone().try_acquire_many_owned(missing).ok()
         };

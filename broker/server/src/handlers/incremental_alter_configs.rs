@@ -1,9 +1,12 @@
-//! IncrementalAlterConfigs (key 44), v0-1: changes single configs of topics.
+//! IncrementalAlterConfigs (key 44), v0-1: changes single configs of topics and brokers.
 //!
 //! A config is set, unset, or, where it is a list, appended to or subtracted from (KIP-339). A resource, or a config of one,
 //! that stands in the request twice is refused; the others are altered one by one.
 //!
-//! Left out: the configs of brokers, which are set where a broker is started, and of loggers, clients and groups.
+//! Of a broker, or of all (an empty name), only what can be changed at run time: the defaults of topic configs, the limits of
+//! connections and the speed of compaction (KIP-226).
+//!
+//! Left out: the configs of loggers, clients and groups.
 
 use super::Scope;
 use super::config_alteration::{Alteration, Altered, Resource, alter_each};

@@ -1,13 +1,19 @@
 //! JoinGroup (key 11), v0-9: enters a group and waits for the rebalance.
 //!
-//! v0 has no rebalance timeout: the session's is taken. From v4 on a new member must join again with the id it
-//! is given (KIP-394). v5 added static membership (KIP-345), v7 the protocol type in the answer, v8 a reason
-//! (which is not logged), v9 `skip_assignment` for a static leader that comes back (KIP-814).
+//! v0 has no rebalance timeout: the session's is taken. From v4 on a new member must join again with the id it is given
+//! (KIP-394). v5 added static membership (KIP-345), v7 the protocol type in the answer, v8 a reason (which goes to the
+//! log), v9 `skip_assignment` for a static leader that comes back (KIP-814).
 //!
-//! Left out: the groups of KIP-848, which have requests of their own.
+//! What members support is bytes between them and passes through, so any assignor works, cooperative ones too. Refused
+//! are another protocol type and protocols that the others do not have (INCONSISTENT_GROUP_PROTOCOL), session timeouts
+//! out of bounds (INVALID_SESSION_TIMEOUT), and a member more than `group.max.size` (GROUP_MAX_SIZE_REACHED).
+//!
+//! Left out: the groups of KIP-848, which have requests of their own. Memory: 32 times the request, for protocols of a few bytes; metadata is copied
+//! once, out of the frame.
 
 use super::Scope;
 use super::scope::unexpected;
+use crate::auth::AclOperation;
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::text;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
@@ -43,14 +49,23 @@ pub async fn handle(scope: Scope, request: JoinGroupRequest) -> Option<JoinGroup
         },
         require_known_member: scope.version >= 4 && request.group_instance_id.is_none(),
     };
-    let refusal = match scope.ask_group(&request.group_id.0, GroupRequest::Join(join)).await {
+    if let Some(reason) = request.reason.as_deref() {
+        let (group, member) = (request.group_id.0.as_str(), request.member_id.as_str());
+        tracing::debug!(group, member, reason, "a member joins");
+    }
+    // The answer may be minutes away; the frame is not kept so long.
+    drop(request);
+    let (group, member) = (join.group.clone(), join.member.clone());
+    let refusal = match scope.ask_group(AclOperation::Read, &group, GroupRequest::Join(join)).await {
         Ok(GroupReply::Joined(joined)) => return Some(joined_response(scope.version, joined)),
         Ok(other) => unexpected(&other),
         Err(refusal) => refusal,
     };
     let member = match &refusal {
         Refusal::MemberIdRequired(member) => text::wire(member),
-        _ => request.member_id,
+        // It is no member, whatever it was.
+        Refusal::GroupMaxSizeReached => text::wire(""),
+        _ => text::wire(&member),
     };
     Some(
         JoinGroupResponse::default()

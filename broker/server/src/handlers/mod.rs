@@ -10,16 +10,32 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_client_quotas;
 mod alter_configs;
+mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
+mod alter_user_scram_credentials;
 mod api_versions;
 mod config_alteration;
+mod create_acls;
+mod create_partitions;
 mod create_topics;
+mod delete_acls;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod describe_transactions;
+mod describe_user_scram_credentials;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod fetch_plan;
@@ -29,26 +45,41 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
+mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
+mod of_each_group;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
 mod offsets_to_commit;
 mod produce;
 mod produce_refused;
+mod sasl_authenticate;
+mod sasl_handshake;
 mod scope;
 mod sync_group;
 mod txn_offset_commit;
+mod unregister_broker;
+mod update_features;
+mod write_txn_markers;
 
 pub use scope::{ConnectionFacts, Scope, partition_answer, unexpected};
 
+use crate::net::memory::Class;
+use crate::protocol::answer_errors;
 use crate::protocol::codec::{self, Frame, Malformed, Prelude};
 use crate::protocol::shape::{self, Shape};
 use crate::protocol::shapes;
 use crate::server::Server;
 use bytes::Bytes;
 use kafka_protocol::messages::ApiKey;
-use kafka_protocol::protocol::{Decodable, Encodable};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -66,6 +97,18 @@ pub struct Answer {
 /// A request that is being answered; `None` where the client wants no answer (Produce with acks=0).
 pub type Answering = Pin<Box<dyn Future<Output = Result<Option<Answer>, Malformed>> + Send>>;
 
+/// What becomes of a request that has been decoded, once it is known on whose behalf.
+type Handling = Box<dyn FnOnce(Scope) -> Answering>;
+
+/// A request that has been read whole, and not begun.
+pub struct Received {
+    /// Which API, in which version.
+    pub prelude: Prelude,
+    /// From the request header; empty when there is none.
+    pub client_id: StrBytes,
+    handling: Handling,
+}
+
 /// One API that is served.
 pub struct Api {
     /// Its key.
@@ -77,18 +120,17 @@ pub struct Api {
     /// Its name, as Kafka writes it.
     pub name: &'static str,
     /// The schema of its request.
-    shape: &'static Shape,
+    pub shape: &'static Shape,
     /// Bytes of memory that a byte of the request may come to when it is decoded. Record batches are not
     /// copied; small structures grow.
     memory_factor: usize,
-    handle: fn(Call) -> Result<Answering, Malformed>,
+    read: fn(Call) -> Result<Handling, Malformed>,
 }
 
-/// A request with all that its handler needs to know.
+/// A request whose header has been read, and whose body fits its shape.
 pub struct Call {
     api: &'static Api,
     prelude: Prelude,
-    scope: Scope,
     body: Bytes,
 }
 
@@ -101,7 +143,7 @@ macro_rules! api {
             name: stringify!($key),
             shape: &shapes::$shape,
             memory_factor: $factor,
-            handle: |call| serve(call, $handler),
+            read: |call| serve(call, $handler),
         }
     };
 }
@@ -115,7 +157,7 @@ pub static APIS: &[Api] = &[
         name: "Produce",
         shape: &shapes::PRODUCE,
         memory_factor: 2,
-        handle: |call| {
+        read: |call| {
             if call.prelude.version < 3 {
                 return produce_refused::serve(&call);
             }
@@ -129,79 +171,179 @@ pub static APIS: &[Api] = &[
         name: "Fetch",
         shape: &shapes::FETCH,
         memory_factor: 16,
-        handle: fetch::serve,
+        read: fetch::serve,
     },
-    api!(ListOffsets, 1..=10, LIST_OFFSETS, 16, list_offsets::handle),
-    api!(Metadata, 0..=13, METADATA, 32, metadata::handle),
-    api!(OffsetCommit, 2..=9, OFFSET_COMMIT, 16, offset_commit::handle),
-    api!(OffsetFetch, 1..=9, OFFSET_FETCH, 32, offset_fetch::handle),
-    api!(FindCoordinator, 0..=5, FIND_COORDINATOR, 32, find_coordinator::handle),
-    api!(JoinGroup, 0..=9, JOIN_GROUP, 8, join_group::handle),
+    Api {
+        key: ApiKey::ListOffsets,
+        min: 1,
+        max: 11,
+        name: "ListOffsets",
+        shape: &shapes::LIST_OFFSETS,
+        memory_factor: 32,
+        // v11 is written as v10 is.
+        read: |call| serve_as(call, 10, list_offsets::handle),
+    },
+    api!(Metadata, 0..=13, METADATA, 64, metadata::handle),
+    api!(OffsetCommit, 2..=9, OFFSET_COMMIT, 32, offset_commit::handle),
+    api!(OffsetFetch, 1..=9, OFFSET_FETCH, 64, offset_fetch::handle),
+    api!(FindCoordinator, 0..=6, FIND_COORDINATOR, 256, find_coordinator::handle),
+    api!(JoinGroup, 0..=9, JOIN_GROUP, 32, join_group::handle),
     api!(Heartbeat, 0..=4, HEARTBEAT, 8, heartbeat::handle),
-    api!(LeaveGroup, 0..=5, LEAVE_GROUP, 32, leave_group::handle),
-    api!(SyncGroup, 0..=5, SYNC_GROUP, 8, sync_group::handle),
+    api!(LeaveGroup, 0..=5, LEAVE_GROUP, 96, leave_group::handle),
+    api!(SyncGroup, 0..=5, SYNC_GROUP, 32, sync_group::handle),
+    api!(DescribeGroups, 0..=6, DESCRIBE_GROUPS, 64, describe_groups::handle),
+    api!(ListGroups, 0..=5, LIST_GROUPS, 32, list_groups::handle),
+    api!(SaslHandshake, 0..=1, SASL_HANDSHAKE, 8, sasl_handshake::handle),
     api!(ApiVersions, 0..=4, API_VERSIONS, 8, api_versions::handle),
-    api!(CreateTopics, 2..=7, CREATE_TOPICS, 32, create_topics::handle),
-    api!(DeleteTopics, 1..=6, DELETE_TOPICS, 32, delete_topics::handle),
-    api!(DeleteRecords, 0..=2, DELETE_RECORDS, 16, delete_records::handle),
+    api!(CreateTopics, 2..=7, CREATE_TOPICS, 256, create_topics::handle),
+    api!(DeleteTopics, 1..=6, DELETE_TOPICS, 128, delete_topics::handle),
+    api!(DeleteRecords, 0..=2, DELETE_RECORDS, 32, delete_records::handle),
     api!(InitProducerId, 0..=5, INIT_PRODUCER_ID, 8, init_producer_id::handle),
-    api!(AddPartitionsToTxn, 0..=3, ADD_PARTITIONS_TO_TXN, 16, add_partitions_to_txn::handle),
+    api!(OffsetForLeaderEpoch, 2..=4, OFFSET_FOR_LEADER_EPOCH, 32, offset_for_leader_epoch::handle),
+    api!(AddPartitionsToTxn, 0..=3, ADD_PARTITIONS_TO_TXN, 32, add_partitions_to_txn::handle),
     api!(AddOffsetsToTxn, 0..=4, ADD_OFFSETS_TO_TXN, 8, add_offsets_to_txn::handle),
     api!(EndTxn, 0..=4, END_TXN, 8, end_txn::handle),
-    api!(TxnOffsetCommit, 0..=4, TXN_OFFSET_COMMIT, 16, txn_offset_commit::handle),
-    api!(DescribeConfigs, 1..=4, DESCRIBE_CONFIGS, 64, describe_configs::handle),
-    api!(AlterConfigs, 0..=2, ALTER_CONFIGS, 64, alter_configs::handle),
+    api!(WriteTxnMarkers, 1..=1, WRITE_TXN_MARKERS, 128, write_txn_markers::handle),
+    api!(TxnOffsetCommit, 0..=4, TXN_OFFSET_COMMIT, 32, txn_offset_commit::handle),
+    api!(DescribeAcls, 1..=3, DESCRIBE_ACLS, 8, describe_acls::handle),
+    api!(CreateAcls, 1..=3, CREATE_ACLS, 32, create_acls::handle),
+    api!(DeleteAcls, 1..=3, DELETE_ACLS, 32, delete_acls::handle),
+    api!(DescribeConfigs, 1..=4, DESCRIBE_CONFIGS, 256, describe_configs::handle),
+    api!(AlterConfigs, 0..=2, ALTER_CONFIGS, 128, alter_configs::handle),
     api!(AlterReplicaLogDirs, 1..=2, ALTER_REPLICA_LOG_DIRS, 32, alter_replica_log_dirs::handle),
-    api!(DescribeLogDirs, 1..=4, DESCRIBE_LOG_DIRS, 32, describe_log_dirs::handle),
-    api!(IncrementalAlterConfigs, 0..=1, INCREMENTAL_ALTER_CONFIGS, 64, incremental_alter_configs::handle),
+    Api {
+        key: ApiKey::DescribeLogDirs,
+        min: 1,
+        max: 5,
+        name: "DescribeLogDirs",
+        shape: &shapes::DESCRIBE_LOG_DIRS,
+        memory_factor: 32,
+        read: describe_log_dirs::serve,
+    },
+    api!(SaslAuthenticate, 0..=2, SASL_AUTHENTICATE, 8, sasl_authenticate::handle),
+    api!(CreatePartitions, 0..=3, CREATE_PARTITIONS, 64, create_partitions::handle),
+    api!(DeleteGroups, 0..=2, DELETE_GROUPS, 64, delete_groups::handle),
+    api!(ElectLeaders, 0..=2, ELECT_LEADERS, 64, elect_leaders::handle),
+    api!(IncrementalAlterConfigs, 0..=1, INCREMENTAL_ALTER_CONFIGS, 128, incremental_alter_configs::handle),
+    api!(AlterPartitionReassignments, 0..=1, ALTER_PARTITION_REASSIGNMENTS, 64, alter_partition_reassignments::handle),
+    api!(ListPartitionReassignments, 0..=0, LIST_PARTITION_REASSIGNMENTS, 32, list_partition_reassignments::handle),
+    api!(OffsetDelete, 0..=0, OFFSET_DELETE, 64, offset_delete::handle),
+    api!(DescribeClientQuotas, 0..=1, DESCRIBE_CLIENT_QUOTAS, 32, describe_client_quotas::handle),
+    api!(AlterClientQuotas, 0..=1, ALTER_CLIENT_QUOTAS, 128, alter_client_quotas::handle),
+    api!(
+        DescribeUserScramCredentials,
+        0..=0,
+        DESCRIBE_USER_SCRAM_CREDENTIALS,
+        128,
+        describe_user_scram_credentials::handle
+    ),
+    api!(AlterUserScramCredentials, 0..=0, ALTER_USER_SCRAM_CREDENTIALS, 128, alter_user_scram_credentials::handle),
+    api!(DescribeQuorum, 0..=2, DESCRIBE_QUORUM, 64, describe_quorum::handle),
+    api!(UpdateFeatures, 0..=2, UPDATE_FEATURES, 64, update_features::handle),
     api!(DescribeCluster, 0..=2, DESCRIBE_CLUSTER, 8, describe_cluster::handle),
+    api!(DescribeProducers, 0..=0, DESCRIBE_PRODUCERS, 128, describe_producers::handle),
+    api!(UnregisterBroker, 0..=0, UNREGISTER_BROKER, 8, unregister_broker::handle),
+    api!(DescribeTransactions, 0..=0, DESCRIBE_TRANSACTIONS, 128, describe_transactions::handle),
+    api!(ListTransactions, 0..=2, LIST_TRANSACTIONS, 64, list_transactions::handle),
+    api!(ListConfigResources, 0..=1, LIST_CONFIG_RESOURCES, 16, list_config_resources::handle),
+    api!(DescribeTopicPartitions, 0..=0, DESCRIBE_TOPIC_PARTITIONS, 96, describe_topic_partitions::handle),
 ];
+
+impl Api {
+    /// Bytes of memory that a request of so many bytes is admitted to.
+    fn decoded_bytes(&self, length: usize) -> usize {
+        length.saturating_mul(self.memory_factor)
+    }
+}
 
 fn find(key: i16) -> Option<&'static Api> {
     APIS.iter().find(|api| api.key as i16 == key)
 }
 
-/// How much memory a request of that API and length may take, in bytes.
-pub fn memory_estimate(key: i16, length: usize) -> usize {
-    length.saturating_mul(find(key).map_or(1, |api| api.memory_factor))
+/// Bytes that any request may take in memory when it is decoded, beside what it is admitted to by its length.
+pub const ANY_REQUEST_BYTES: usize = 64 * 1024;
+
+/// Whether an API carries records.
+fn carries_data(key: ApiKey) -> bool {
+    matches!(key, ApiKey::Produce | ApiKey::Fetch)
+}
+
+/// Which memory a request of so many bytes is admitted to before it is read, and how many bytes of it: the most that its decoded
+/// form may take. `control`: it comes in by the control listener.
+///
+/// # Errors
+/// What is not served need not be read.
+pub fn admission(key: i16, length: usize, control: bool) -> Result<(Class, usize), Malformed> {
+    let api = find(key).ok_or(Malformed::UnknownApi(key))?;
+    let class = match api.key {
+        key if control && carries_data(key) => return Err(Malformed::DataOnControl(api.name)),
+        _ if control => Class::Control,
+        ApiKey::Produce => Class::Produce,
+        ApiKey::Fetch => Class::Fetch,
+        _ => Class::Other,
+    };
+    Ok((class, api.decoded_bytes(length)))
+}
+
+/// Whether a request of that API waits for other clients, for as long as a rebalance lasts. Nothing of its frame is kept
+/// meanwhile: what its group keeps of it is copied, and bounded by the core.
+pub fn waits_for_clients(key: i16) -> bool {
+    [ApiKey::JoinGroup as i16, ApiKey::SyncGroup as i16].contains(&key)
 }
 
 /// Begins to answer one request.
 ///
 /// # Errors
 /// When the frame is not a request that is served: the connection must be closed.
-pub fn begin(
-    server: &Arc<Server>,
-    connection: &Arc<ConnectionFacts>,
-    mut frame: Bytes,
-) -> Result<Answering, Malformed> {
-    let prelude = Prelude::peek(&frame)?;
+pub fn begin(server: &Arc<Server>, connection: &Arc<ConnectionFacts>, frame: Bytes) -> Result<Answering, Malformed> {
+    let Received { prelude, client_id, handling } = receive(frame, connection.control)?;
+    Ok(handling(Scope::new(server.clone(), connection.clone(), prelude.version, &client_id)))
+}
+
+/// Reads a request whole: everything that is decided by its bytes alone, and by whether it came in by the control
+/// listener.
+///
+/// # Errors
+/// When the frame is not a request that is served.
+pub fn receive(mut frame: Bytes, control: bool) -> Result<Received, Malformed> {
+    let (prelude, length) = (Prelude::peek(&frame)?, frame.len());
     let api = find(prelude.key).ok_or(Malformed::UnknownApi(prelude.key))?;
+    if control && carries_data(api.key) {
+        return Err(Malformed::DataOnControl(api.name));
+    }
     if !(api.min..=api.max).contains(&prelude.version) {
         if api.key == ApiKey::ApiVersions {
-            return api_versions::unknown_version(prelude.correlation_id);
+            let handling = api_versions::unknown_version(prelude.correlation_id, control)?;
+            return Ok(Received { prelude, client_id: StrBytes::default(), handling });
         }
         return Err(Malformed::UnknownVersion { api: api.name, version: prelude.version });
     }
-    let header = codec::request_header(&mut frame, api.key.request_header_version(prelude.version))?;
-    shape::check(api.shape, prelude.version, &frame).map_err(|error| Malformed::Body {
-        api: api.name,
-        version: prelude.version,
-        reason: error.to_string(),
-    })?;
-    let client_id = header.client_id.as_ref().map_or("", |id| id.as_str());
-    let scope = Scope::new(server.clone(), connection.clone(), prelude.version, client_id);
-    (api.handle)(Call { api, prelude, scope, body: frame })
+    let malformed = |reason| Malformed::Body { api: api.name, version: prelude.version, reason };
+    let most = api.decoded_bytes(length).saturating_add(ANY_REQUEST_BYTES);
+    let refuse_above = |bytes: usize| match bytes <= most {
+        true => Ok(()),
+        false => {
+            Err(malformed(format!("it takes up to {bytes} bytes of memory; one of {length} bytes may take {most}")))
+        }
+    };
+    let header_version = api.key.request_header_version(prelude.version);
+    let header_bytes = shape::check_header(header_version, &frame).map_err(|_| Malformed::Header)?;
+    refuse_above(header_bytes)?;
+    let header = codec::request_header(&mut frame, header_version)?;
+    let body_bytes = shape::check(api.shape, prelude.version, &frame).map_err(|error| malformed(error.to_string()))?;
+    refuse_above(header_bytes + body_bytes)?;
+    let handling = (api.read)(Call { api, prelude, body: frame })?;
+    Ok(Received { prelude, client_id: header.client_id.unwrap_or_default(), handling })
 }
 
 /// What a handler comes to: an answer, none, or the end of the connection.
 trait Outcome {
-    type Response: Encodable;
+    type Response: Encodable + Any;
 
     fn response(self) -> Result<Option<Self::Response>, Malformed>;
 }
 
-impl<R: Encodable> Outcome for Option<R> {
+impl<R: Encodable + Any> Outcome for Option<R> {
     type Response = R;
 
     fn response(self) -> Result<Option<R>, Malformed> {
@@ -209,7 +351,7 @@ impl<R: Encodable> Outcome for Option<R> {
     }
 }
 
-impl<R: Encodable> Outcome for Result<Option<R>, Malformed> {
+impl<R: Encodable + Any> Outcome for Result<Option<R>, Malformed> {
     type Response = R;
 
     fn response(self) -> Self {
@@ -217,30 +359,50 @@ impl<R: Encodable> Outcome for Result<Option<R>, Malformed> {
     }
 }
 
-/// Decodes the request, runs the handler and encodes what it answers.
-fn serve<Q, F>(mut call: Call, handler: fn(Scope, Q) -> F) -> Result<Answering, Malformed>
+/// Decodes the request; its handler is run, and what it answers encoded, once there is a scope.
+fn serve<Q, F>(call: Call, handler: fn(Scope, Q) -> F) -> Result<Handling, Malformed>
+where
+    Q: Decodable + Send + 'static,
+    F: Future<Output: Outcome> + Send + 'static,
+{
+    let version = call.prelude.version;
+    serve_as(call, version, handler)
+}
+
+/// As [`serve`], where versions after `last` are written as that one is.
+fn serve_as<Q, F>(mut call: Call, last: i16, handler: fn(Scope, Q) -> F) -> Result<Handling, Malformed>
 where
     Q: Decodable + Send + 'static,
     F: Future<Output: Outcome> + Send + 'static,
 {
     let Prelude { version, correlation_id, .. } = call.prelude;
-    let request = decode(&mut call)?;
-    let header_version = call.api.key.response_header_version(version);
-    let admitted = call.scope.admitted.clone();
-    let answering = handler(call.scope, request);
-    Ok(Box::pin(async move {
-        let Some(response) = answering.await.response()? else { return Ok(None) };
-        let frame = codec::response_frame(correlation_id, header_version, version, &response)?;
-        Ok(Some(Answer { frame: frame.into(), admitted: admitted.take() }))
+    let version = version.min(last);
+    let request = decode_as(&mut call, version)?;
+    let key = call.api.key;
+    Ok(Box::new(move |scope| {
+        let header_version = key.response_header_version(version);
+        let (admitted, numbers) = (scope.admitted.clone(), scope.server.metrics.clone());
+        let answering = handler(scope, request);
+        Box::pin(async move {
+            let Some(response) = answering.await.response()? else { return Ok(None) };
+            answer_errors::count(&numbers, key, &response);
+            let frame = codec::response_frame(correlation_id, header_version, version, &response)?;
+            Ok(Some(Answer { frame: frame.into(), admitted: admitted.take() }))
+        })
     }))
 }
 
 /// Decodes the request.
 fn decode<Q: Decodable>(call: &mut Call) -> Result<Q, Malformed> {
     let version = call.prelude.version;
-    Q::decode(&mut call.body, version).map_err(|error| Malformed::Body {
+    decode_as(call, version)
+}
+
+/// Decodes the request, which is written as one of `written` is.
+fn decode_as<Q: Decodable>(call: &mut Call, written: i16) -> Result<Q, Malformed> {
+    Q::decode(&mut call.body, written).map_err(|error| Malformed::Body {
         api: call.api.name,
-        version,
+        version: call.prelude.version,
         reason: error.to_string(),
     })
 }

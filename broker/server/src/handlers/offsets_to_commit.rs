@@ -1,10 +1,12 @@
-//! What OffsetCommit and TxnOffsetCommit do alike: partitions that do not exist are refused one by one, the others are
-//! committed together, and each is answered with its own error or with that of the commit.
+//! What OffsetCommit and TxnOffsetCommit do alike: partitions that do not exist, that the client may not read, or whose
+//! metadata is longer than `offset.metadata.max.bytes`, are refused one by one; the others are committed together, and
+//! each is answered with its own error or with that of the commit.
 //!
 //! Who commits, and what the commit waits for, is for each API to say.
 
 use super::Scope;
-use super::scope::{partition_of, resolve, unexpected};
+use super::scope::{partition_of, unexpected};
+use crate::auth::AclOperation;
 use crate::hooks::commit::Committed;
 use crate::protocol::error_code::{NONE, Operation, code};
 use kafka_protocol::messages::TopicName;
@@ -13,7 +15,6 @@ use pelton_core::cluster::ClusterImage;
 use pelton_core::event::{CommitOffset, GroupReply, GroupRequest};
 use pelton_core::model::{LeaderEpoch, Offset};
 use pelton_core::refusal::Refusal;
-use uuid::Uuid;
 
 /// One partition of a request.
 pub struct Asked<'a> {
@@ -31,25 +32,39 @@ pub struct Asked<'a> {
 type ByTopic<T> = Vec<(TopicName, Vec<(i32, T)>)>;
 
 /// A request whose partitions were looked up.
-#[derive(Default)]
 pub struct OffsetsToCommit {
     /// Those that exist.
     pub offsets: Vec<CommitOffset>,
+    /// Whether the client may commit at all.
+    allowed: Result<(), Refusal>,
     topics: ByTopic<Option<Refusal>>,
 }
 
 impl OffsetsToCommit {
+    /// Of a client that may commit, or why it may not: then nothing is looked at.
+    pub fn new(allowed: Result<(), Refusal>) -> Self {
+        Self { offsets: Vec::new(), allowed, topics: Vec::new() }
+    }
+
     /// Looks up the partitions that a request names under one topic.
     pub fn add<'a>(
         &mut self,
+        scope: &Scope,
         image: &ClusterImage,
         topic: &TopicName,
         asked: impl ExactSizeIterator<Item = Asked<'a>>,
     ) {
+        let max_metadata = scope.server.core.offset_metadata_max_bytes;
+        let readable = self.allowed.clone().and_then(|()| scope.topic(AclOperation::Read, image, topic));
         let mut partitions = Vec::with_capacity(asked.len());
         for asked in asked {
-            let target = resolve(image, false, topic, Uuid::nil())
-                .and_then(|(name, described)| partition_of(name, described, asked.partition));
+            let target = readable
+                .clone()
+                .and_then(|(name, described)| partition_of(name, described, asked.partition))
+                .and_then(|partition| match asked.metadata {
+                    Some(metadata) if metadata.len() > max_metadata => Err(Refusal::OffsetMetadataTooLarge),
+                    _ => Ok(partition),
+                });
             partitions.push((asked.partition, target.as_ref().err().cloned()));
             if let Ok(partition) = target {
                 self.offsets.push(CommitOffset {
@@ -63,11 +78,11 @@ impl OffsetsToCommit {
         self.topics.push((topic.clone(), partitions));
     }
 
-    /// The error code of each partition.
-    pub fn error_codes(self, committed: Result<(), Refusal>) -> ByTopic<i16> {
+    /// The error code of each partition, as that operation tells it.
+    pub fn error_codes(self, operation: Operation, committed: Result<(), Refusal>) -> ByTopic<i16> {
         let whole = committed.err();
         let error_code = |refusal: Option<Refusal>| {
-            refusal.as_ref().or(whole.as_ref()).map_or(NONE, |refusal| code(Operation::Group, refusal))
+            refusal.as_ref().or(whole.as_ref()).map_or(NONE, |refusal| code(operation, refusal))
         };
         let topics = self.topics.into_iter().map(|(name, partitions)| {
             (name, partitions.into_iter().map(|(index, refusal)| (index, error_code(refusal))).collect())
@@ -79,7 +94,7 @@ impl OffsetsToCommit {
 /// Asks the coordinator to commit, and then tells the `on-commit` hooks.
 pub async fn commit(scope: &Scope, request: GroupRequest, seen: Committed) -> Result<(), Refusal> {
     let group = seen.group.clone();
-    match scope.ask_group(&group, request).await? {
+    match scope.ask_group(AclOperation::Read, &group, request).await? {
         GroupReply::Done => scope.server.hooks.committed(|| scope.client(), seen).await,
         other => Err(unexpected(&other)),
     }

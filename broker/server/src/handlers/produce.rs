@@ -13,12 +13,17 @@
 //! NOT_ENOUGH_REPLICAS or, when the batch is in the log already, NOT_ENOUGH_REPLICAS_AFTER_APPEND, which every
 //! producer answers by sending again.
 //!
+//! Who may not write with the transactional id of the request has none of its batches appended; who may not write to a topic
+//! is told so before he learns whether there is one of that name.
+//!
 //! Left out: new leaders in the answer (v10), implicit enlisting of partitions (v12, which clients use only when the
 //! feature `transaction.version` is 2), record formats before 2.
 
 use super::Scope;
-use super::scope::{partition_of, resolve};
+use super::scope::partition_of;
+use crate::auth::{AclOperation, Resource};
 use crate::hooks::append::{Begun, SendFailure, Sending, Stored};
+use crate::metrics::TopicNumbers;
 use crate::protocol::codec::Malformed;
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::{records, text};
@@ -33,13 +38,14 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use pelton_core::cluster::{ClusterImage, TopicImage};
 use pelton_core::event::{Acks, Appended};
 use pelton_core::model::TopicPartition;
-use pelton_core::partition::rules::{AppendRules, RecordErrors};
+use pelton_core::partition::rules::RecordErrors;
 use pelton_core::refusal::Refusal;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Why a partition's batch is not appended.
+#[derive(Clone)]
 struct Failure {
     code: i16,
     message: String,
@@ -76,6 +82,27 @@ impl Failure {
 /// A batch that is being appended, or why it is not.
 type Attempt = Result<Begun, Failure>;
 
+/// What is counted of the topic of a batch, where there is such a topic, and how large the batch is.
+#[derive(Default)]
+struct Tally {
+    numbers: Option<Arc<TopicNumbers>>,
+    bytes: usize,
+}
+
+/// A partition of the request, what is counted of it, and its batch.
+type Sent = (i32, Tally, Attempt);
+
+impl Tally {
+    fn settle(&self, refused: bool) {
+        let Some(numbers) = &self.numbers else { return };
+        numbers.produce_requests.add(1);
+        if refused {
+            numbers.failed_produce_requests.add(1);
+            numbers.bytes_rejected.add(self.bytes as u64);
+        }
+    }
+}
+
 /// Appends, and answers when `acks` says so.
 pub async fn handle(scope: Scope, request: ProduceRequest) -> Result<Option<ProduceResponse>, Malformed> {
     let acks = match request.acks {
@@ -86,33 +113,44 @@ pub async fn handle(scope: Scope, request: ProduceRequest) -> Result<Option<Prod
     };
     let transactional_id = text::optional(request.transactional_id.as_ref().map(|id| &id.0));
     let image = scope.image();
+    let allowed = transactional_id.as_deref().map_or(Ok(()), |id| {
+        let refused = scope.require(AclOperation::Write, Resource::TransactionalId(id));
+        refused.map_err(|refusal| Failure::new(scope.version, &refusal))
+    });
     // Everything is sent before anything is awaited: the order of a connection's requests is that of its appends.
-    let mut begun: Vec<(TopicProduceData, Vec<(i32, Attempt)>)> = Vec::with_capacity(request.topic_data.len());
+    let mut begun: Vec<(TopicProduceData, Vec<Sent>)> = Vec::with_capacity(request.topic_data.len());
     for mut topic in request.topic_data {
         let partitions = std::mem::take(&mut topic.partition_data);
         let mut answers = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            let pending = match acks {
-                Ok(acks) => begin(&scope, &image, &topic, partition.index, partition.records, acks, &transactional_id),
-                Err(()) => Err(Failure::of(ResponseError::InvalidRequiredAcks, "acks must be 0, 1 or -1 (all)")),
+            let mut tally = Tally::default();
+            let (index, records) = (partition.index, partition.records.unwrap_or_default());
+            let pending = match (acks, &allowed) {
+                (Ok(_), Err(refused)) => Err(refused.clone()),
+                (Ok(acks), Ok(())) => {
+                    begin(&scope, &image, &topic, index, &records, acks, &transactional_id, &mut tally)
+                }
+                (Err(()), _) => Err(Failure::of(ResponseError::InvalidRequiredAcks, "acks must be 0, 1 or -1 (all)")),
             };
-            answers.push((partition.index, pending));
+            answers.push((index, tally, pending));
         }
         begun.push((topic, answers));
     }
     if acks == Ok(Acks::None) {
-        unacknowledged(begun.into_iter().flat_map(|(_, answers)| answers).map(|(_, pending)| pending)).await?;
+        unacknowledged(begun.into_iter().flat_map(|(_, answers)| answers).map(|(_, tally, pending)| (tally, pending)))
+            .await?;
         return Ok(None);
     }
     let deadline = Instant::now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
     let mut responses = Vec::with_capacity(begun.len());
     for (topic, answers) in begun {
         let mut partitions = Vec::with_capacity(answers.len());
-        for (index, pending) in answers {
+        for (index, tally, pending) in answers {
             let result = match pending {
                 Ok(begun) => finish(begun, deadline).await.map_err(|failure| Failure::sent(scope.version, failure)),
                 Err(failure) => Err(failure),
             };
+            tally.settle(result.is_err());
             partitions.push(partition_response(scope.version, index, result));
         }
         responses.push(
@@ -126,14 +164,15 @@ pub async fn handle(scope: Scope, request: ProduceRequest) -> Result<Option<Prod
 }
 
 /// Sees to batches that nobody wants an answer for.
-async fn unacknowledged(begun: impl Iterator<Item = Attempt>) -> Result<(), Malformed> {
+async fn unacknowledged(begun: impl Iterator<Item = (Tally, Attempt)>) -> Result<(), Malformed> {
     // A client may send with acks=0 and go: its batches are appended all the same.
-    let begun: Vec<Attempt> = begun.map(|begun| begun.map(Begun::detached)).collect();
-    for begun in begun {
+    let begun: Vec<(Tally, Attempt)> = begun.map(|(tally, begun)| (tally, begun.map(Begun::detached))).collect();
+    for (tally, begun) in begun {
         let refused = match begun {
             Ok(begun) => begun.finish().await.err().map(|failure| failure.to_string()),
             Err(failure) => Some(failure.message),
         };
+        tally.settle(refused.is_some());
         if let Some(message) = refused {
             return Err(Malformed::Unacknowledged(message));
         }
@@ -141,19 +180,23 @@ async fn unacknowledged(begun: impl Iterator<Item = Attempt>) -> Result<(), Malf
     Ok(())
 }
 
+#[allow(clippy::too_many_arguments, reason = "the parts of one request, and of its connection")]
 fn begin(
     scope: &Scope,
     image: &ClusterImage,
     topic: &TopicProduceData,
     index: i32,
-    records: Option<Bytes>,
+    records: &Bytes,
     acks: Acks,
     transactional_id: &Option<Arc<str>>,
+    tally: &mut Tally,
 ) -> Attempt {
     let refused = |refusal: Refusal| Failure::new(scope.version, &refusal);
-    let (partition, described) = writable(image, scope.version >= 13, topic, index).map_err(refused)?;
-    let rules = AppendRules::of(&scope.server.core, &described.configs);
-    let batch = records::accept(&records.unwrap_or_default(), &partition, &rules, now_ms())
+    let (partition, described) = writable(scope, image, topic, index).map_err(refused)?;
+    let rules = described.append;
+    let numbers = scope.server.metrics.topics.of(described.id, &partition.topic);
+    *tally = Tally { numbers: Some(numbers), bytes: records.len() };
+    let batch = records::accept(records, &partition, &rules, now_ms())
         .map_err(|errors| Failure::of_records(scope.version, errors))?;
     if scope.version < 7 && records::is_zstd(&batch) {
         let message = "zstd needs a client that speaks Produce v7 (KIP-110)";
@@ -165,12 +208,15 @@ fn begin(
 
 /// The partition that a client may write: it exists, and it is not one of the broker's own.
 fn writable<'a>(
+    scope: &Scope,
     image: &'a ClusterImage,
-    by_id: bool,
     topic: &TopicProduceData,
     index: i32,
 ) -> Result<(TopicPartition, &'a TopicImage), Refusal> {
-    let (name, described) = resolve(image, by_id, &topic.name, topic.topic_id)?;
+    let (name, described) = match scope.version {
+        13.. => scope.topic_by_id(AclOperation::Write, image, topic.topic_id)?,
+        _ => scope.topic(AclOperation::Write, image, &topic.name)?,
+    };
     if described.internal {
         return Err(Refusal::InvalidTopicName(format!("{name} is written by the broker alone")));
     }

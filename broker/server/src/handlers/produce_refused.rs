@@ -4,13 +4,13 @@
 //! UNSUPPORTED_VERSION, in the encoding of its version, so that the client says what is wrong instead of losing
 //! its connection. With acks=0 no answer is possible, and the connection is closed.
 
-use super::{Answer, Answering, Call};
+use super::{Answer, Call, Handling};
 use crate::protocol::codec::Malformed;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 
 /// Refuses the request. Its shape has been checked, so every length in it is there.
-pub fn serve(call: &Call) -> Result<Answering, Malformed> {
+pub fn serve(call: &Call) -> Result<Handling, Malformed> {
     let version = call.prelude.version;
     let mut body = call.body.clone();
     let acks = body.get_i16();
@@ -22,7 +22,7 @@ pub fn serve(call: &Call) -> Result<Answering, Malformed> {
         version,
         reason: "an array is null".to_owned(),
     })?;
-    Ok(Box::pin(async move { Ok(Some(Answer { frame: frame.into(), admitted: None })) }))
+    Ok(Box::new(move |_| Box::pin(async move { Ok(Some(Answer { frame: frame.into(), admitted: None })) })))
 }
 
 fn refuse(correlation_id: i32, version: i16, mut body: Bytes) -> Option<Bytes> {

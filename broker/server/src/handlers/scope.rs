@@ -1,17 +1,19 @@
 //! What a handler may see and do.
 
+use crate::auth::{self, AclOperation, Resource, Subject};
 use crate::driver::Pending;
 use crate::hooks::Client;
 use crate::server::Server;
 use kafka_protocol::messages::TopicName;
-use pelton_core::cluster::{ClusterImage, TopicImage};
+use pelton_core::cluster::{ClusterImage, TopicImage, check_topic_name};
 use pelton_core::coordinator::partition_for;
 use pelton_core::event::{
     ClusterReply, ClusterRequest, CommitOffset, GroupReply, GroupRequest, PartitionReply, PartitionRequest, Reply,
     Request, TransactionReply, TransactionRequest,
 };
 use pelton_core::model::{METADATA_TOPIC, Offset, PartId, TopicPartition};
-use pelton_core::refusal::Refusal;
+use pelton_core::refusal::{Protected, Refusal};
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -24,6 +26,16 @@ pub struct ConnectionFacts {
     pub endpoint: (String, u16),
     /// The client's address, in Kafka's notation: `/127.0.0.1`.
     pub client_host: Arc<str>,
+    /// Whether it came in by the control listener, which serves no data.
+    pub control: bool,
+}
+
+impl ConnectionFacts {
+    /// Of a connection from `peer` to `local`, whose clients are told `advertised`, if not where they came.
+    pub fn new(advertised: Option<(String, u16)>, local: SocketAddr, peer: SocketAddr, control: bool) -> Self {
+        let endpoint = advertised.unwrap_or_else(|| (local.ip().to_canonical().to_string(), local.port()));
+        Self { endpoint, client_host: format!("/{}", peer.ip().to_canonical()).into(), control }
+    }
 }
 
 /// Memory that an answer was admitted to while it was put together.
@@ -91,6 +103,75 @@ impl Scope {
         }
     }
 
+    /// Who asks, for the record of what was changed. Clients are not authenticated yet, so this is all that is known.
+    pub fn by(&self) -> String {
+        format!("{}, client.id {:?} at {}", *ANONYMOUS, self.client_id, self.connection.client_host)
+    }
+
+    /// Whether the client may do this to that resource. Every handler asks before it looks at anything of the
+    /// resource, and refuses with [`Refusal::AuthorizationFailed`] where the answer is no.
+    pub fn authorize(&self, operation: AclOperation, resource: Resource<'_>) -> bool {
+        self.server.authorizer.allows(self.subject(), operation, resource)
+    }
+
+    /// Whether the client may do this to any resource of that kind.
+    pub fn authorize_anywhere(&self, operation: AclOperation, kind: Protected) -> bool {
+        self.server.authorizer.allows_anywhere(self.subject(), operation, kind)
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject { principal: &ANONYMOUS, client_host: &self.connection.client_host }
+    }
+
+    /// [`Scope::authorize`] as a step of a decision.
+    ///
+    /// # Errors
+    /// [`Refusal::AuthorizationFailed`] with the kind of the resource.
+    pub fn require(&self, operation: AclOperation, resource: Resource<'_>) -> Result<(), Refusal> {
+        if self.authorize(operation, resource) {
+            return Ok(());
+        }
+        Err(Refusal::AuthorizationFailed(resource.kind()))
+    }
+
+    /// The topic of that name, if the client may do this to it. Who may not is told so of every name, so that nobody learns
+    /// which topics there are.
+    ///
+    /// # Errors
+    /// [`Refusal::AuthorizationFailed`], [`Refusal::UnknownTopicOrPartition`].
+    pub fn topic<'a>(
+        &self,
+        operation: AclOperation,
+        image: &'a ClusterImage,
+        name: &TopicName,
+    ) -> Result<(&'a Arc<str>, &'a TopicImage), Refusal> {
+        self.require(operation, Resource::Topic(&name.0))?;
+        resolve(image, false, name, Uuid::nil())
+    }
+
+    /// The topic with that id, if the client may do this to it.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownTopicId`], [`Refusal::AuthorizationFailed`].
+    pub fn topic_by_id<'a>(
+        &self,
+        operation: AclOperation,
+        image: &'a ClusterImage,
+        id: Uuid,
+    ) -> Result<(&'a Arc<str>, &'a TopicImage), Refusal> {
+        let found = resolve(image, true, &TopicName::default(), id)?;
+        self.require(operation, Resource::Topic(found.0)).map(|()| found)
+    }
+
+    /// What the client may do to a resource, as a bit field, where it asked for that (KIP-430).
+    pub fn authorized_operations(&self, asked: bool, resource: Resource<'_>) -> i32 {
+        if !asked {
+            return auth::OPERATIONS_NOT_ASKED;
+        }
+        let allowed = resource.operations().iter().copied().filter(|operation| self.authorize(*operation, resource));
+        auth::bit_field(allowed)
+    }
+
     /// What a commit tells `on-commit` hooks; nothing where no topic has hooks.
     pub fn committing(&self, offsets: &[CommitOffset]) -> Vec<(TopicPartition, Offset)> {
         if !self.server.hooks.is_used() {
@@ -104,26 +185,46 @@ impl Scope {
         self.server.driver.ask(PartId::Partition(partition), Request::Partition(request))
     }
 
-    /// Asks the coordinator of a group.
-    pub async fn ask_group(&self, group: &str, request: GroupRequest) -> Result<GroupReply, Refusal> {
-        let index = partition_for(group, self.server.core.offsets_topic_partitions);
-        match self.server.driver.ask(PartId::Group(index), Request::Group(request)).await {
-            Reply::Group(result) => result,
-            other => Err(unexpected(&other)),
-        }
+    /// Asks the coordinator of a group, if the client may do this to the group.
+    pub async fn ask_group(
+        &self,
+        operation: AclOperation,
+        group: &str,
+        request: GroupRequest,
+    ) -> Result<GroupReply, Refusal> {
+        self.require(operation, Resource::Group(group))?;
+        group_answer(self.ask_coordinator(self.coordinator_of(group), request).await)
     }
 
-    /// Asks the coordinator of a transactional id.
+    /// Which partition of `__consumer_offsets` coordinates a group.
+    pub fn coordinator_of(&self, group: &str) -> i32 {
+        partition_for(group, self.server.core.offsets_topic_partitions)
+    }
+
+    /// Sends a question to the coordinator on that partition of `__consumer_offsets`; it is on its way when this returns.
+    pub fn ask_coordinator(&self, index: i32, request: GroupRequest) -> Pending {
+        self.server.driver.ask(PartId::Group(index), Request::Group(request))
+    }
+
+    /// Asks the coordinator of a transactional id. Whether the client may is asked before.
     pub async fn ask_transaction(
         &self,
         transactional_id: &str,
         request: TransactionRequest,
     ) -> Result<TransactionReply, Refusal> {
-        let index = partition_for(transactional_id, self.server.core.transaction_topic_partitions);
-        match self.server.driver.ask(PartId::Transaction(index), Request::Transaction(request)).await {
-            Reply::Transaction(result) => result,
-            other => Err(unexpected(&other)),
-        }
+        transaction_answer(
+            self.ask_transaction_coordinator(self.transaction_coordinator_of(transactional_id), request).await,
+        )
+    }
+
+    /// Which partition of `__transaction_state` coordinates a transactional id.
+    pub fn transaction_coordinator_of(&self, transactional_id: &str) -> i32 {
+        partition_for(transactional_id, self.server.core.transaction_topic_partitions)
+    }
+
+    /// Sends a question to the coordinator on that partition of `__transaction_state`; it is on its way when this returns.
+    pub fn ask_transaction_coordinator(&self, index: i32, request: TransactionRequest) -> Pending {
+        self.server.driver.ask(PartId::Transaction(index), Request::Transaction(request))
     }
 
     /// Asks the cluster part.
@@ -136,6 +237,22 @@ impl Scope {
 pub fn partition_answer(reply: Reply) -> Result<PartitionReply, Refusal> {
     match reply {
         Reply::Partition(result) => result,
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What a group coordinator answered.
+pub fn group_answer(reply: Reply) -> Result<GroupReply, Refusal> {
+    match reply {
+        Reply::Group(result) => result,
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What a transaction coordinator answered.
+pub fn transaction_answer(reply: Reply) -> Result<TransactionReply, Refusal> {
+    match reply {
+        Reply::Transaction(result) => result,
         other => Err(unexpected(&other)),
     }
 }
@@ -163,6 +280,14 @@ pub fn resolve<'a>(
         (image.topics.get_key_value(name.0.as_str()), Refusal::UnknownTopicOrPartition)
     };
     found.filter(|(name, _)| &***name != METADATA_TOPIC).ok_or(otherwise)
+}
+
+/// Why a topic of that name was not found: where no topic could have the name, that it is no name.
+pub fn checked_name(name: &str, refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::UnknownTopicOrPartition => check_topic_name(name).err().unwrap_or(refusal),
+        other => other,
+    }
 }
 
 /// A partition of a topic that was resolved.

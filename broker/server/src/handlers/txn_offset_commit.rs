@@ -4,11 +4,17 @@
 //! generation, which are checked when they are given (KIP-447). Partitions that do not exist are refused one by one.
 //! The answer leaves after the `on-commit` hooks of the topics.
 //!
-//! Left out: v5 (implicit enlisting, with `transaction.version` 2) and v6 (topic ids).
+//! A producer that was fenced is told INVALID_PRODUCER_EPOCH, as every version knows it. Where AddOffsetsToTxn has not come
+//! first, the answer is INVALID_TXN_STATE, and from v4 on TRANSACTION_ABORTABLE (KIP-890).
+//!
+//! Left out: v5 (implicit enlisting, with `transaction.version` 2) and v6 (topic ids). Memory: 32 times the request, for
+//! the partitions and their records.
 
 use super::Scope;
 use super::offsets_to_commit::{Asked, OffsetsToCommit, commit};
+use crate::auth::{AclOperation, Resource};
 use crate::hooks::commit::Committed;
+use crate::protocol::error_code::Operation;
 use crate::protocol::text;
 use kafka_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
@@ -21,7 +27,10 @@ use pelton_core::refusal::Refusal;
 /// Commits what can be committed, pending the transaction.
 pub async fn handle(scope: Scope, request: TxnOffsetCommitRequest) -> Option<TxnOffsetCommitResponse> {
     let image = scope.image();
-    let mut checked = OffsetsToCommit::default();
+    let allowed = scope
+        .require(AclOperation::Write, Resource::TransactionalId(&request.transactional_id))
+        .and_then(|()| scope.require(AclOperation::Read, Resource::Group(&request.group_id)));
+    let mut checked = OffsetsToCommit::new(allowed);
     for topic in &request.topics {
         let asked = topic.partitions.iter().map(|asked| Asked {
             partition: asked.partition_index,
@@ -29,16 +38,18 @@ pub async fn handle(scope: Scope, request: TxnOffsetCommitRequest) -> Option<Txn
             leader_epoch: asked.committed_leader_epoch,
             metadata: asked.committed_metadata.as_ref(),
         });
-        checked.add(&image, &topic.name, asked);
+        checked.add(&scope, &image, &topic.name, asked);
     }
     let offsets = std::mem::take(&mut checked.offsets);
     let committed = if offsets.is_empty() { Ok(()) } else { commit_all(&scope, &request, offsets).await };
-    let topics = checked.error_codes(committed).into_iter().map(|(name, partitions)| {
-        let partitions = partitions.into_iter().map(|(index, error)| {
-            TxnOffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(error)
-        });
-        TxnOffsetCommitResponseTopic::default().with_name(name).with_partitions(partitions.collect())
-    });
+    let topics = checked.error_codes(Operation::TransactionalCommit(scope.version), committed).into_iter().map(
+        |(name, partitions)| {
+            let partitions = partitions.into_iter().map(|(index, error)| {
+                TxnOffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(error)
+            });
+            TxnOffsetCommitResponseTopic::default().with_name(name).with_partitions(partitions.collect())
+        },
+    );
     Some(TxnOffsetCommitResponse::default().with_topics(topics.collect()))
 }
 
@@ -56,6 +67,7 @@ async fn commit_all(
             generation: request.generation_id,
             member: request.member_id.as_str().into(),
             instance: text::optional(request.group_instance_id.as_ref()),
+            retention_ms: None,
             offsets,
         },
     };

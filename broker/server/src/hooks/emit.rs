@@ -9,7 +9,6 @@ use pelton_api::hooks::Emission;
 use pelton_core::cluster::ClusterImage;
 use pelton_core::event::{Acks, AppendOrigin, IncomingBatch, PartitionReply, PartitionRequest, Request};
 use pelton_core::model::{PartId, TopicPartition};
-use pelton_core::partition::rules::AppendRules;
 use pelton_record::{Attributes, BatchHeader, HEADER_LEN, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -55,7 +54,7 @@ impl Emitter {
             if described.internal {
                 return Err("it is written by the broker alone".to_owned());
             }
-            (described.partitions, AppendRules::of(self.driver.core(), &described.configs))
+            (described.partitions, described.append)
         };
         let partition = TopicPartition::new(topic.clone(), origin_partition.rem_euclid(partitions.max(1)));
         let now = now_ms();

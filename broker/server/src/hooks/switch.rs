@@ -47,7 +47,27 @@ impl TopicTable {
         switching.await.unwrap_or(Err(Refusal::Stopping))
     }
 
+    /// Lets the topic's hooks know of its new partitions: they are attached anew, so that a
+    /// partitioner counts them too, and there is a lane for each. A topic without hooks needs nothing. Whoever asks is the
+    /// only one who changes the topic.
+    ///
+    /// # Errors
+    /// Why the old hooks go on; the new partitions take nothing then until the next switch or start.
+    pub async fn grown(&self, topic: &str, by: &str) -> Result<(), Refusal> {
+        if self.identity(topic).is_none() {
+            return Ok(());
+        }
+        let (table, topic, by) = (self.clone(), topic.to_owned(), by.to_owned());
+        let switching = tokio::spawn(async move { table.switch_anew(&topic, &by, true).await });
+        switching.await.unwrap_or(Err(Refusal::Stopping)).map(|_| ())
+    }
+
     async fn switch_now(&self, topic: &str, by: &str) -> Result<Option<Switch>, Refusal> {
+        self.switch_anew(topic, by, false).await
+    }
+
+    /// Switches; with `anew` also to what is in already.
+    async fn switch_anew(&self, topic: &str, by: &str, anew: bool) -> Result<Option<Switch>, Refusal> {
         let image = self.image();
         let (name, described) = image.topics.get_key_value(topic).ok_or(Refusal::UnknownTopicOrPartition)?;
         let configs = self.effective(described.internal, &described.configs);
@@ -58,11 +78,16 @@ impl TopicTable {
         let hooks = self.attach(name, described.partitions, &configs).await?;
         let identity = hooks.as_ref().map_or_else(String::new, |hooks| hooks.identity().to_owned());
         let recorded = journal.last().is_some_and(|last| last.identity == identity && last.configs == configs);
-        if recorded && self.identity(name).unwrap_or_default() == identity {
+        if !anew && recorded && self.identity(name).unwrap_or_default() == identity {
             return Ok(None);
         }
         let held = Held::new(self, name, described.partitions);
         let offsets = self.settled(&held, name, described).await?;
+        if anew && recorded {
+            // The same hooks as were recorded, for more partitions. They are there from the new ones' first records on.
+            held.topic.set_hooks(hooks);
+            return Ok(None);
+        }
         let switch = Switch { at_ms: now_ms(), by: by.to_owned(), identity, configs, offsets };
         let text = journal.add(switch.clone());
         if let Err(refusal) = self.put_journal(name, Some(text)).await {

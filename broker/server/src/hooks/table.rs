@@ -55,7 +55,8 @@ pub(super) struct Inner {
 pub struct HookedTopic {
     name: Arc<str>,
     hooks: RwLock<Option<Arc<dyn TopicHooks>>>,
-    lanes: Vec<Turnstile>,
+    /// One for each partition; more when the topic gets more partitions.
+    lanes: RwLock<Vec<Arc<Turnstile>>>,
     sending: Arc<Pace>,
     acknowledging: Arc<Pace>,
     consuming: Arc<Pace>,
@@ -183,7 +184,8 @@ impl TopicTable {
         let topic = topics
             .entry(name.clone())
             .or_insert_with(|| Arc::new(HookedTopic::new(name.clone(), partitions, &self.inner)));
-        for turnstile in &topic.lanes {
+        topic.widen(partitions, &self.inner);
+        for turnstile in topic.turnstiles() {
             turnstile.lane.hold();
         }
         topic.clone()
@@ -235,16 +237,11 @@ impl Inner {
 
 impl HookedTopic {
     fn new(name: Arc<str>, partitions: i32, table: &Arc<Inner>) -> Self {
-        let sending: Arc<Pace> = Arc::default();
-        let turnstile = |_| {
-            let lane = Arc::new(Lane::new(table.pool.clone(), sending.clone()));
-            Turnstile { lane, last_offset: AtomicI64::new(-1) }
-        };
-        Self {
+        let topic = Self {
             name,
             hooks: RwLock::new(None),
-            lanes: (0..partitions.max(0)).map(turnstile).collect(),
-            sending: sending.clone(),
+            lanes: RwLock::default(),
+            sending: Arc::default(),
             acknowledging: Arc::default(),
             consuming: Arc::default(),
             committing: Arc::default(),
@@ -254,14 +251,35 @@ impl HookedTopic {
             driver: table.driver.clone(),
             emitter: table.emitter.clone(),
             pool: table.pool.clone(),
-        }
+        };
+        topic.widen(partitions, table);
+        topic
+    }
+
+    /// Has a lane for each of so many partitions. The table is locked, or nobody knows the topic yet.
+    fn widen(&self, partitions: i32, table: &Inner) {
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        let turnstile = || {
+            let lane = Arc::new(Lane::new(table.pool.clone(), self.sending.clone()));
+            Arc::new(Turnstile { lane, last_offset: AtomicI64::new(-1) })
+        };
+        let wanted = usize::try_from(partitions).unwrap_or(0).max(lanes.len());
+        lanes.resize_with(wanted, turnstile);
+    }
+
+    fn turnstiles(&self) -> Vec<Arc<Turnstile>> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn turnstile(&self, partition: i32) -> Option<Arc<Turnstile>> {
+        let index = usize::try_from(partition).ok()?;
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner).get(index).cloned()
     }
 
     /// Gives a batch its place in the lane of its partition, or its turn at once.
     fn bring(self: &Arc<Self>, sending: Sending, client: Client, budget: &Arc<Budget>) -> Brought {
         let failed = |failure| Brought::Begun(Begun::Failed(failure));
-        let index = usize::try_from(sending.partition.partition).unwrap_or(usize::MAX);
-        let Some(turnstile) = self.lanes.get(index) else {
+        let Some(turnstile) = self.turnstile(sending.partition.partition) else {
             return failed(SendFailure::Refused(Refusal::UnknownTopicOrPartition));
         };
         let bytes = sending.batch.bytes.len() + BATCH_OVERHEAD;
@@ -297,7 +315,7 @@ impl HookedTopic {
     }
 
     fn is_idle(&self) -> bool {
-        self.lanes.iter().all(|turnstile| turnstile.lane.is_idle())
+        self.turnstiles().iter().all(|turnstile| turnstile.lane.is_idle())
     }
 
     /// Whether the topic was deleted.
@@ -320,14 +338,14 @@ impl HookedTopic {
 
     /// Waits until no batch is between its hooks and the shard. The lanes are held.
     pub(super) async fn quiet(&self) {
-        for turnstile in &self.lanes {
+        for turnstile in self.turnstiles() {
             turnstile.lane.quiet().await;
         }
     }
 
     /// Lets the lanes go on.
     pub(super) fn release(&self) {
-        for turnstile in &self.lanes {
+        for turnstile in self.turnstiles() {
             turnstile.lane.release();
         }
     }
@@ -347,7 +365,7 @@ impl HookedTopic {
     /// Tells hooks with state what became of the batch that they saw last. A repetition that the partition knew
     /// already was not appended: its offset is not past the last one.
     pub(super) fn note_sent(&self, hooks: &dyn TopicHooks, partition: i32, appended: Option<&Appended>) {
-        let turnstile = usize::try_from(partition).ok().and_then(|index| self.lanes.get(index));
+        let turnstile = self.turnstile(partition);
         let appended = match (appended, turnstile) {
             (Some(appended), Some(turnstile)) => {
                 appended.base_offset > turnstile.last_offset.fetch_max(appended.last_offset, Ordering::AcqRel)

@@ -5,33 +5,57 @@
 //! order, and its answers come back in its order. A client that goes away takes its waiting requests with it.
 //!
 //! Bounds: [`IN_FLIGHT`] requests of a connection, and for all connections together the memory that their
-//! requests are admitted to before they are read.
+//! requests are admitted to before they are read ([`super::memory`]). Answers that are ready and in memory while their client
+//! does not take them: [`READY_BYTES`] of a connection, and one more; it begins nothing further until some have left.
 
-use super::frame::{FrameError, FrameReader};
+use super::frame::{FrameError, FrameReader, Front};
+use super::listener::ListenerFacts;
+use super::memory::{self, Held, Progress, Turn};
 use super::transmit::{Transmitter, Unsent};
 use crate::fetch::FetchState;
 use crate::handlers::{self, Answer, Answering, ConnectionFacts};
-use crate::protocol::codec::Malformed;
-use crate::server::{MEMORY_KIB, Phase, Server};
+use crate::metrics::{Ended, Stages};
+use crate::protocol::codec::{Malformed, Prelude};
+use crate::server::{Phase, Server};
+use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Requests of one connection that may be under way.
 const IN_FLIGHT: usize = 64;
-/// How long a request may take to arrive once its length is known, since memory is kept for it meanwhile.
-const BODY: Duration = Duration::from_secs(120);
-/// Bytes of one permit of the memory for requests.
-const PERMIT_BYTES: usize = 1024;
+/// How long nothing may come of a request whose length is known, since memory is kept for it meanwhile.
+const SILENCE: Duration = Duration::from_secs(120);
+/// Bytes of answers that may be ready before they can leave.
+const READY_BYTES: usize = 1 << 20;
+/// Smaller answers are not counted: [`IN_FLIGHT`] of them are no more than [`READY_BYTES`].
+const SMALL_BYTES: usize = READY_BYTES / IN_FLIGHT;
 
 /// A request that has begun, and the memory that it was admitted to.
 struct InFlight {
     answering: Result<Option<Answer>, Answering>,
-    _admitted: OwnedSemaphorePermit,
+    begun: Begun,
+    /// Nothing, where the request waits for other clients.
+    _held: Option<Held>,
     _owed: Owed,
+    /// What its answer takes of [`READY_BYTES`], where it was ready at once.
+    _ready: Option<OwnedSemaphorePermit>,
+}
+
+/// What is measured of a request.
+struct Begun {
+    prelude: Prelude,
+    bytes: usize,
+    /// How long it waited for memory.
+    queued: Duration,
+    /// When it had been read.
+    at: Instant,
+    /// When what it asks of the parts had been sent.
+    asked: Instant,
 }
 
 /// Answers that a connection still owes its client: as many as there are clones, but for the first.
@@ -53,33 +77,57 @@ enum End {
     Malformed(#[from] Malformed),
     #[error("it was idle")]
     Idle,
-    #[error("a request took more than two minutes to arrive")]
+    #[error("nothing more of a request came for two minutes")]
     Slow,
+    #[error("others wait for the memory that it holds, and its client sends or takes less than 64 KiB in a second")]
+    InTheWay,
     #[error(transparent)]
     Unsent(#[from] Unsent),
     #[error("the broker stops")]
     Stopping,
 }
 
+impl End {
+    fn counted(&self) -> Ended {
+        match self {
+            Self::Frame(FrameError::Closed | FrameError::Io(_)) | Self::Unsent(Unsent::Io(_)) => Ended::ByClient,
+            Self::Malformed(Malformed::Unacknowledged(_)) => Ended::Unacknowledged,
+            Self::Malformed(Malformed::Response(_)) | Self::Unsent(Unsent::Unread { .. }) => Ended::Unanswerable,
+            Self::Frame(FrameError::BadLength(..) | FrameError::Truncated) | Self::Malformed(_) => Ended::Malformed,
+            Self::Idle => Ended::Idle,
+            Self::Slow | Self::InTheWay | Self::Unsent(Unsent::Stuck) => Ended::Slow,
+            Self::Stopping => Ended::Stopping,
+        }
+    }
+}
+
 /// Serves one connection to its end.
-pub async fn serve(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
-    let Ok(local) = stream.local_addr() else { return };
+pub async fn serve(server: Arc<Server>, listener: Arc<ListenerFacts>, stream: TcpStream, peer: SocketAddr) {
+    let local = match stream.local_addr() {
+        Ok(local) => local,
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a connection was gone before it was served");
+            return listener.numbers.ended(Ended::ByClient);
+        }
+    };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "a connection keeps Nagle's algorithm");
     }
-    let facts = Arc::new(server.facts(local, peer));
+    let facts = Arc::new(ConnectionFacts::new(listener.advertised.clone(), local, peer, listener.control));
+    let progress = Arc::new(Progress::default());
     let (reading, writing) = stream.into_split();
     let frames = FrameReader::new(reading, server.request_max_bytes);
     let (begun, to_write) = mpsc::channel(IN_FLIGHT);
     let mut phase = server.phase.clone();
     let end = {
         let FetchState { cold, config, .. } = &server.fetching;
-        let transmitter = Transmitter::new(writing, cold.clone(), config.sendfile, server.max_idle);
-        let writer = write(to_write, transmitter);
+        let transmitter = Transmitter::new(writing, cold.clone(), config.sendfile, server.max_idle, progress.clone());
+        let writer = write(&server, to_write, transmitter, progress.clone());
         tokio::pin!(writer);
         let read_end = tokio::select! {
-            end = read(&server, &facts, frames, begun) => end,
+            end = read(&server, &facts, frames, begun, &progress) => end,
             end = &mut writer => end,
+            () = memory::watch(server.request_memory.crowd(), progress.clone()) => End::InTheWay,
             _ = phase.wait_for(|phase| *phase == Phase::Closed) => End::Stopping,
         };
         // A broker that stops still gives the answers that it owes.
@@ -91,16 +139,17 @@ pub async fn serve(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
         }
         read_end
     };
+    let counted = end.counted();
+    listener.numbers.ended(counted);
     match end {
-        End::Malformed(_)
-        | End::Slow
-        | End::Unsent(Unsent::Stuck)
-        | End::Frame(FrameError::BadLength(..) | FrameError::Truncated) => {
-            tracing::warn!(%peer, reason = %end, "closed a connection");
-        }
         End::Unsent(Unsent::Unread { path, error }) => {
-            tracing::error!(%peer, path = %path.display(), %error, "closed a connection: its records cannot be read");
+            server.directories.note_unread_at(&path, &error);
             server.driver.worker().suspect_holder(&path);
+        }
+        end if !matches!(counted, Ended::ByClient | Ended::Idle | Ended::Stopping) => {
+            if let Some(left_out) = listener.lines.may_say(counted.name()) {
+                tracing::warn!(%peer, reason = %end, left_out, "closed a connection; left_out counts others that were closed since the last such line");
+            }
         }
         end => tracing::debug!(%peer, reason = %end, "a connection ended"),
     }
@@ -111,37 +160,39 @@ async fn read(
     facts: &Arc<ConnectionFacts>,
     mut frames: FrameReader<tokio::net::tcp::OwnedReadHalf>,
     begun: mpsc::Sender<InFlight>,
+    progress: &Arc<Progress>,
 ) -> End {
     let mut phase = server.phase.clone();
-    let owed = Owed::default();
+    let stopping = phase.wait_for(|phase| *phase > Phase::Serving);
+    tokio::pin!(stopping);
+    let (owed, room) = (Owed::default(), Arc::new(Semaphore::new(READY_BYTES)));
     loop {
         let next = async {
             let Ok(slot) = begun.reserve().await else { return Err(End::Stopping) };
-            let front = loop {
-                match idle(server.max_idle, frames.front()).await {
-                    // Waiting for an answer is not being idle.
-                    None if owed.none() => return Err(End::Idle),
-                    None => {}
-                    Some(front) => break front?,
-                }
+            let front = next_front(server.max_idle, &mut frames, progress, &owed).await?;
+            let (class, cost) = handlers::admission(front.key, front.length, facts.control)?;
+            let Some((admitted, queued)) = server.request_memory.admit(class, cost).await else {
+                return Err(End::Stopping);
             };
-            let cost = handlers::memory_estimate(front.key, front.length).div_ceil(PERMIT_BYTES);
-            let permits = cost.min(MEMORY_KIB) as u32;
-            let admitted = server.request_memory.clone().acquire_many_owned(permits).await;
-            let Ok(admitted) = admitted else { return Err(End::Stopping) };
-            let Some(frame) = idle(Some(BODY), frames.body(front)).await else { return Err(End::Slow) };
-            Ok((slot, frame?, admitted))
+            let held = progress.holding(admitted);
+            let frame = match frames.whole(front) {
+                Some(frame) => frame,
+                None => rest(&mut frames, front, progress).await?,
+            };
+            Ok((slot, frame, held, queued))
         };
         let next = tokio::select! {
             next = next => next,
-            _ = phase.wait_for(|phase| *phase > Phase::Serving) => Err(End::Stopping),
+            _ = &mut stopping => Err(End::Stopping),
         };
-        let (slot, frame, admitted) = match next {
+        let (slot, frame, held, queued) = match next {
             Ok(next) => next,
             Err(end) => return end,
         };
-        let mut answering = match handlers::begin(server, facts, frame) {
-            Ok(answering) => answering,
+        let (at, bytes) = (Instant::now(), frame.len());
+        let started = Prelude::peek(&frame).and_then(|prelude| Ok((prelude, handlers::begin(server, facts, frame)?)));
+        let (prelude, mut answering) = match started {
+            Ok(started) => started,
             Err(malformed) => return malformed.into(),
         };
         // Sends what the request asks of the parts; the writer polls again with a waker that wakes it.
@@ -150,7 +201,15 @@ async fn read(
             Poll::Ready(Err(malformed)) => (Err(Box::pin(async { Err(malformed) }) as Answering), true),
             Poll::Pending => (Err(answering), false),
         };
-        slot.send(InFlight { answering, _admitted: admitted, _owed: owed.clone() });
+        let measured = Begun { prelude, bytes, queued, at, asked: Instant::now() };
+        let ready = match &answering {
+            Ok(Some(answer)) => place_of(&room, answer.frame.in_memory_bytes()).await,
+            _ => None,
+        };
+        // Members wait for each other: if what they hold meanwhile kept others out, nobody would ever come.
+        let parked = answering.is_err() && handlers::waits_for_clients(prelude.key);
+        let held = (!parked).then_some(held);
+        slot.send(InFlight { answering, begun: measured, _held: held, _owed: owed.clone(), _ready: ready });
         if ends {
             // The writer ends the connection, after the answers that are owed before it.
             return std::future::pending().await;
@@ -158,8 +217,57 @@ async fn read(
     }
 }
 
-async fn write(mut begun: mpsc::Receiver<InFlight>, mut transmitter: Transmitter) -> End {
-    while let Some(InFlight { answering, _admitted, _owed }) = begun.recv().await {
+/// The front of the next request; the end, when the client was silent for too long and is owed nothing.
+async fn next_front<R: AsyncRead + Unpin>(
+    max_idle: Option<Duration>,
+    frames: &mut FrameReader<R>,
+    progress: &Progress,
+    owed: &Owed,
+) -> Result<Front, End> {
+    loop {
+        let moved = progress.bytes();
+        match idle(max_idle, frames.front()).await {
+            Some(front) => return Ok(front?),
+            // Waiting for an answer is not being idle, and neither is having been given one a moment ago.
+            None if owed.none() && progress.bytes() == moved => return Err(End::Idle),
+            None => {}
+        }
+    }
+}
+
+/// The rest of a request, however slowly it comes, as long as it comes.
+async fn rest<R: AsyncRead + Unpin>(
+    frames: &mut FrameReader<R>,
+    front: Front,
+    progress: &Arc<Progress>,
+) -> Result<Bytes, End> {
+    let _turn = progress.turn(Turn::Send);
+    loop {
+        let there = frames.buffered();
+        match idle(Some(SILENCE), frames.body(front, |bytes| progress.moved(bytes))).await {
+            Some(frame) => return Ok(frame?),
+            None if frames.buffered() == there => return Err(End::Slow),
+            None => {}
+        }
+    }
+}
+
+/// Waits until an answer of so many bytes may be ready; those before it leave meanwhile.
+async fn place_of(room: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    if bytes < SMALL_BYTES {
+        return None;
+    }
+    // The semaphore is never closed.
+    room.clone().acquire_many_owned(bytes.min(READY_BYTES) as u32).await.ok()
+}
+
+async fn write(
+    server: &Server,
+    mut begun: mpsc::Receiver<InFlight>,
+    mut transmitter: Transmitter,
+    progress: Arc<Progress>,
+) -> End {
+    while let Some(InFlight { answering, begun, _held, _owed, _ready }) = begun.recv().await {
         let answer = match answering {
             Ok(answer) => answer,
             Err(answering) => match answering.await {
@@ -167,11 +275,20 @@ async fn write(mut begun: mpsc::Receiver<InFlight>, mut transmitter: Transmitter
                 Err(malformed) => return malformed.into(),
             },
         };
-        let Some(Answer { frame, admitted }) = answer else { continue };
-        if let Err(unsent) = transmitter.send(frame).await {
-            return unsent.into();
+        let ready = Instant::now();
+        let mut bytes_out = 0;
+        if let Some(Answer { frame, admitted }) = answer {
+            bytes_out = frame.len();
+            let _held = admitted.map(|admitted| progress.holding(admitted));
+            if let Err(unsent) = transmitter.send(frame).await {
+                return unsent.into();
+            }
         }
-        drop(admitted);
+        let Begun { prelude, bytes, queued, at, asked } = begun;
+        let sent = Instant::now();
+        let stages =
+            Stages { request_queue: queued, local: asked - at, remote: ready - asked, response_send: sent - ready };
+        server.metrics.request(prelude.key, prelude.version, bytes, bytes_out, &stages);
     }
     End::Stopping
 }
@@ -181,5 +298,35 @@ async fn idle<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Op
     match limit {
         Some(limit) => tokio::time::timeout(limit, future).await.ok(),
         None => Some(future.await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_left_a_moment_ago_is_no_idleness() {
+        const LIMIT: Duration = Duration::from_millis(20);
+        let (_client, stream) = tokio::io::duplex(64);
+        let (mut frames, progress, owed) = (FrameReader::new(stream, 1024), Progress::default(), Owed::default());
+        let begun = Instant::now();
+        let (end, ()) = tokio::join!(next_front(Some(LIMIT), &mut frames, &progress, &owed), async {
+            progress.moved(100);
+        });
+        assert!(matches!(end, Err(End::Idle)));
+        assert!(begun.elapsed() >= 2 * LIMIT, "it is idle from the answer on");
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_not_taken_keep_further_requests_from_beginning() {
+        let room = Arc::new(Semaphore::new(READY_BYTES));
+        assert!(place_of(&room, SMALL_BYTES - 1).await.is_none(), "there cannot be too many of these");
+        let first = place_of(&room, READY_BYTES - 1).await;
+        let mut second = Box::pin(place_of(&room, 10 * READY_BYTES));
+        let mut look = Context::from_waker(Waker::noop());
+        assert!(second.as_mut().poll(&mut look).is_pending());
+        drop(first);
+        assert!(second.await.is_some(), "one larger than all of it has it for itself");
     }
 }

@@ -73,16 +73,33 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// The rest of the frame whose front has been read. May be dropped and called again.
-    pub async fn body(&mut self, front: Front) -> Result<Bytes, FrameError> {
-        while self.buffer.len() < LENGTH + front.length {
-            let missing = LENGTH + front.length - self.buffer.len();
-            // A frame that is coming in at full speed may take as much again as has come.
-            self.fill(missing.min(CHUNK.max(self.buffer.len()).max(self.before))).await?;
+    /// The frame whose front has been read, if all of it has come already.
+    pub fn whole(&mut self, front: Front) -> Option<Bytes> {
+        if self.buffer.len() < LENGTH + front.length {
+            return None;
         }
         self.before = front.length.min(AHEAD);
         self.buffer.advance(LENGTH);
-        Ok(self.buffer.split_to(front.length).freeze())
+        Some(self.buffer.split_to(front.length).freeze())
+    }
+
+    /// The frame whose front has been read. May be dropped and called again. Says of every piece how many bytes have come.
+    pub async fn body(&mut self, front: Front, came: impl Fn(usize)) -> Result<Bytes, FrameError> {
+        loop {
+            if let Some(frame) = self.whole(front) {
+                return Ok(frame);
+            }
+            let there = self.buffer.len();
+            let missing = LENGTH + front.length - there;
+            // A frame that is coming in at full speed may take as much again as has come.
+            self.fill(missing.min(CHUNK.max(there).max(self.before))).await?;
+            came(self.buffer.len() - there);
+        }
+    }
+
+    /// Bytes that have come and belong to no frame yet.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
     }
 
     async fn fill(&mut self, room: usize) -> Result<(), FrameError> {
@@ -110,9 +127,9 @@ mod tests {
         let mut reader = FrameReader::new(&stream[..], 1 << 20);
         let front = reader.front().await.unwrap();
         assert_eq!(front, Front { length: 7, key: 18 });
-        assert_eq!(reader.body(front).await.unwrap(), &b"\x00\x12first"[..]);
+        assert_eq!(reader.body(front, |_| {}).await.unwrap(), &b"\x00\x12first"[..]);
         let front = reader.front().await.unwrap();
-        assert_eq!(reader.body(front).await.unwrap(), large);
+        assert_eq!(reader.body(front, |_| {}).await.unwrap(), large);
         assert!(matches!(reader.front().await, Err(FrameError::Closed)));
     }
 
@@ -126,6 +143,6 @@ mod tests {
         let stream = &framed(&[0; 100])[..50];
         let mut reader = FrameReader::new(stream, 1024);
         let front = reader.front().await.unwrap();
-        assert!(matches!(reader.body(front).await, Err(FrameError::Truncated)));
+        assert!(matches!(reader.body(front, |_| {}).await, Err(FrameError::Truncated)));
     }
 }

@@ -11,6 +11,7 @@
 //! Bounds: [`GATHER`] bytes of copies for each connection, and `STRETCH` more where `sendfile` is switched off; `sendfile` gives at most `STRETCH` bytes in one call and then
 //! lets other connections have the thread; see [`crate::fetch::cold`] for what is not in memory.
 
+use super::memory::{Progress, Turn, TurnLasts};
 use crate::fetch::Stored;
 use crate::fetch::cold::{ColdReads, STRETCH};
 use crate::protocol::codec::{Frame, Part};
@@ -58,12 +59,21 @@ pub struct Transmitter {
     /// How long the client may take nothing.
     patience: Option<Duration>,
     gathered: BytesMut,
+    progress: Arc<Progress>,
+    /// The client's turn to take what is sent; nothing while the disk is waited for.
+    turn: Option<TurnLasts>,
 }
 
 impl Transmitter {
     /// Writes to `stream`.
-    pub fn new(stream: OwnedWriteHalf, cold: ColdReads, sendfile: bool, patience: Option<Duration>) -> Self {
-        Self { stream, cold, sendfile, patience, gathered: BytesMut::new() }
+    pub fn new(
+        stream: OwnedWriteHalf,
+        cold: ColdReads,
+        sendfile: bool,
+        patience: Option<Duration>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self { stream, cold, sendfile, patience, gathered: BytesMut::new(), progress, turn: None }
     }
 
     /// Writes a whole frame.
@@ -71,6 +81,13 @@ impl Transmitter {
     /// # Errors
     /// See [`Unsent`]; the connection is of no more use then.
     pub async fn send(&mut self, frame: Frame) -> Result<(), Unsent> {
+        self.turn = Some(self.progress.turn(Turn::Take));
+        let sent = self.send_parts(frame).await;
+        self.turn = None;
+        sent
+    }
+
+    async fn send_parts(&mut self, frame: Frame) -> Result<(), Unsent> {
         let parts = frame.into_parts();
         let corked = parts.iter().any(|part| matches!(self.way_of(part), Way::Sendfile));
         if corked {
@@ -114,7 +131,9 @@ impl Transmitter {
         let (mut at, end) = (0, stored.size_bytes());
         while at < end {
             let next = (at + STRETCH).min(end);
+            self.turn = None;
             let bytes = self.cold.copy(stored, at, next).await.map_err(|error| unread(stored, error))?;
+            self.turn = Some(self.progress.turn(Turn::Take));
             if bytes.len() < COPY_BELOW {
                 self.gather(&bytes).await?;
             } else {
@@ -148,20 +167,23 @@ impl Transmitter {
             if written == 0 {
                 return Err(io::Error::from(io::ErrorKind::WriteZero).into());
             }
+            self.progress.moved(written);
         }
         Ok(())
     }
 
     async fn send_file(&mut self, stored: &Arc<dyn StoredRecords>) -> Result<(), Unsent> {
         let Some(slice) = Stored::of(&**stored) else { return Ok(()) };
-        let socket: &TcpStream = self.stream.as_ref();
         let (mut at, end) = (slice.position, slice.position + slice.len as u64);
         let mut warm_through = at;
         while at < end {
             if at >= warm_through {
                 warm_through = (at + STRETCH as u64).min(end);
+                self.turn = None;
                 self.cold.warm(stored, at, warm_through).await.map_err(|error| unread(stored, error))?;
+                self.turn = Some(self.progress.turn(Turn::Take));
             }
+            let socket: &TcpStream = self.stream.as_ref();
             patiently(self.patience, socket.writable()).await??;
             let wanted = (warm_through - at) as usize;
             let sent = socket.try_io(Interest::WRITABLE, || {
@@ -169,10 +191,13 @@ impl Transmitter {
             });
             match sent {
                 Ok(0) => {
-                    tracing::error!(?slice, at, "a segment is shorter than its log says; the connection is closed");
-                    return Err(unread(stored, io::ErrorKind::UnexpectedEof.into()));
+                    let why = format!("it ends at byte {at}, where its log has more");
+                    return Err(unread(stored, io::Error::new(io::ErrorKind::UnexpectedEof, why)));
                 }
-                Ok(_) => tokio::task::consume_budget().await,
+                Ok(sent) => {
+                    self.progress.moved(sent);
+                    tokio::task::consume_budget().await;
+                }
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 // Of the two that take part, only the file can say this.
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => return Err(unread(stored, error)),

@@ -27,6 +27,9 @@ pub enum Malformed {
         /// The version.
         version: i16,
     },
+    /// A request for data on the control listener.
+    #[error("{0} is not served on the control listener; send it to one of the broker's other listeners")]
+    DataOnControl(&'static str),
     /// A body that is not what its version says.
     #[error("a {api} v{version} request is malformed: {reason}")]
     Body {
@@ -94,6 +97,22 @@ impl Frame {
         place.copy_from_slice(&length.to_be_bytes());
         *first = front.freeze();
         Ok(Self { parts })
+    }
+
+    /// How many bytes it has, the length in front included.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(Part::len).sum()
+    }
+
+    /// How many of its bytes are in memory.
+    pub fn in_memory_bytes(&self) -> usize {
+        let in_memory = |part: &Part| if let Part::Bytes(bytes) = part { bytes.len() } else { 0 };
+        self.parts.iter().map(in_memory).sum()
+    }
+
+    /// Whether it has no bytes; a frame that can be sent has some.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Its pieces, in order.

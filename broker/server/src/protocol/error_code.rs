@@ -4,7 +4,7 @@
 //! Kafka answers one fact with different codes for different requests or versions, [`Operation`] decides.
 
 use kafka_protocol::error::ResponseError;
-use pelton_core::refusal::Refusal;
+use pelton_core::refusal::{Protected, Refusal};
 
 /// No error.
 pub const NONE: i16 = 0;
@@ -23,6 +23,8 @@ pub enum Operation {
         /// Whether it does.
         knows_fenced: bool,
     },
+    /// TxnOffsetCommit, with its version.
+    TransactionalCommit(i16),
     /// CreateTopics, DeleteTopics, and the requests for configs.
     Admin,
 }
@@ -47,21 +49,14 @@ fn error(operation: Operation, refusal: &Refusal) -> ResponseError {
         R::OutOfOrderSequence => E::OutOfOrderSequenceNumber,
         R::UnknownProducerId => E::UnknownProducerId,
         R::InvalidProducerEpoch => E::InvalidProducerEpoch,
-        R::ProducerFenced => match operation {
-            Operation::Produce(_) | Operation::Transaction { knows_fenced: false } => E::InvalidProducerEpoch,
-            _ => E::ProducerFenced,
-        },
+        R::ProducerFenced => fenced(operation),
         R::InvalidProducerIdMapping => E::InvalidProducerIdMapping,
         R::InvalidTxnState => E::InvalidTxnState,
         R::InvalidTransactionTimeout => E::InvalidTransactionTimeout,
         R::TransactionCoordinatorFenced => E::TransactionCoordinatorFenced,
-        // KIP-890: clients from Produce v11 on know that they may abort and go on.
-        R::TransactionNotEnlisted => match operation {
-            Operation::Produce(11..) => E::TransactionAbortable,
-            _ => E::InvalidTxnState,
-        },
+        R::TransactionNotEnlisted => not_enlisted(operation),
         R::ConcurrentTransactions => or_try_again(operation, E::ConcurrentTransactions),
-        R::CoordinatorLoadInProgress => or_try_again(operation, E::CoordinatorLoadInProgress),
+        R::CoordinatorLoadInProgress => loading(operation),
         R::CoordinatorNotAvailable => or_try_again(operation, E::CoordinatorNotAvailable),
         R::NotCoordinator => or_try_again(operation, E::NotCoordinator),
         R::UnknownMemberId => E::UnknownMemberId,
@@ -75,6 +70,13 @@ fn error(operation: Operation, refusal: &Refusal) -> ResponseError {
         R::GroupMaxSizeReached => E::GroupMaxSizeReached,
         R::UnstableOffsetCommit => E::UnstableOffsetCommit,
         R::OffsetMetadataTooLarge => E::OffsetMetadataTooLarge,
+        R::GroupIdNotFound(_) => E::GroupIdNotFound,
+        R::NonEmptyGroup => E::NonEmptyGroup,
+        R::GroupSubscribedToTopic => E::GroupSubscribedToTopic,
+        R::AuthorizationFailed(protected) => authorization_failed(*protected),
+        R::NotEnoughReplicas => E::NotEnoughReplicas,
+        R::TransactionalIdNotFound(_) => E::TransactionalIdNotFound,
+        R::BrokerIdNotRegistered(_) => E::BrokerIdNotRegistered,
         R::TopicAlreadyExists => E::TopicAlreadyExists,
         R::InvalidTopicName(_) => E::InvalidTopicException,
         R::InvalidPartitions(_) => E::InvalidPartitions,
@@ -87,17 +89,65 @@ fn error(operation: Operation, refusal: &Refusal) -> ResponseError {
         R::UnknownLeaderEpoch => E::UnknownLeaderEpoch,
         // It passes when it is tried again, which the code says.
         R::RequestTimedOut | R::ConcurrentChange => E::RequestTimedOut,
-        R::Storage(_) | R::NoRoom(_) => match operation {
-            Operation::Group | Operation::Transaction { .. } => E::CoordinatorNotAvailable,
-            _ => E::KafkaStorageError,
-        },
+        R::Storage(_) | R::NoRoom(_) => storage_failed(operation),
         R::LogDirNotFound(_) => E::LogDirNotFound,
         R::ReplicaNotAvailable => E::ReplicaNotAvailable,
-        R::Stopping => match operation {
-            Operation::Produce(_) | Operation::Read => E::NotLeaderOrFollower,
-            Operation::Group | Operation::Transaction { .. } => E::CoordinatorNotAvailable,
-            Operation::Admin => E::NotController,
-        },
+        R::Stopping => stopping(operation),
+    }
+}
+
+/// Kafka tells nobody PRODUCER_FENCED who may not know it.
+fn fenced(operation: Operation) -> ResponseError {
+    match operation {
+        Operation::Produce(_) | Operation::TransactionalCommit(_) | Operation::Transaction { knows_fenced: false } => {
+            ResponseError::InvalidProducerEpoch
+        }
+        _ => ResponseError::ProducerFenced,
+    }
+}
+
+/// KIP-890: clients from Produce v11 and TxnOffsetCommit v4 on know that they may abort and go on.
+fn not_enlisted(operation: Operation) -> ResponseError {
+    match operation {
+        Operation::Produce(11..) | Operation::TransactionalCommit(4..) => ResponseError::TransactionAbortable,
+        _ => ResponseError::InvalidTxnState,
+    }
+}
+
+/// Producers from before Kafka 2.0 take the usual code for the end of everything.
+fn loading(operation: Operation) -> ResponseError {
+    match operation {
+        Operation::TransactionalCommit(..2) => ResponseError::CoordinatorNotAvailable,
+        _ => or_try_again(operation, ResponseError::CoordinatorLoadInProgress),
+    }
+}
+
+fn storage_failed(operation: Operation) -> ResponseError {
+    match operation {
+        Operation::Group | Operation::Transaction { .. } | Operation::TransactionalCommit(_) => {
+            ResponseError::CoordinatorNotAvailable
+        }
+        _ => ResponseError::KafkaStorageError,
+    }
+}
+
+/// What sends each client to look for another broker.
+fn stopping(operation: Operation) -> ResponseError {
+    match operation {
+        Operation::Produce(_) | Operation::Read => ResponseError::NotLeaderOrFollower,
+        Operation::Group | Operation::Transaction { .. } | Operation::TransactionalCommit(_) => {
+            ResponseError::CoordinatorNotAvailable
+        }
+        Operation::Admin => ResponseError::NotController,
+    }
+}
+
+fn authorization_failed(protected: Protected) -> ResponseError {
+    match protected {
+        Protected::Topic => ResponseError::TopicAuthorizationFailed,
+        Protected::Group => ResponseError::GroupAuthorizationFailed,
+        Protected::TransactionalId => ResponseError::TransactionalIdAuthorizationFailed,
+        Protected::Cluster => ResponseError::ClusterAuthorizationFailed,
     }
 }
 
@@ -124,6 +174,13 @@ mod tests {
         assert_eq!(code(Operation::Produce(11), &Refusal::TransactionNotEnlisted), 120);
         assert_eq!(code(Operation::Produce(9), &Refusal::ConcurrentTransactions), 19);
         assert_eq!(code(new, &Refusal::ConcurrentTransactions), 51);
+        let committing = |version, refusal| code(Operation::TransactionalCommit(version), refusal);
+        assert_eq!(committing(4, &Refusal::ProducerFenced), 47);
+        assert_eq!(committing(3, &Refusal::TransactionNotEnlisted), 48);
+        assert_eq!(committing(4, &Refusal::TransactionNotEnlisted), 120);
+        assert_eq!(committing(1, &Refusal::CoordinatorLoadInProgress), 15);
+        assert_eq!(committing(2, &Refusal::CoordinatorLoadInProgress), 14);
+        assert_eq!(committing(0, &Refusal::Stopping), 15);
         assert_eq!(code(Operation::Group, &Refusal::Storage(String::new())), 15);
         assert_eq!(code(Operation::Read, &Refusal::Storage(String::new())), 56);
     }

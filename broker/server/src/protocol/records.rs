@@ -12,8 +12,8 @@ use pelton_core::model::{Timestamp, TopicPartition};
 use pelton_core::partition::rules::{AppendRules, RecordErrors};
 use pelton_core::refusal::Refusal;
 use pelton_record::{
-    BatchError, BatchHeader, BatchView, Codec, CodecError, HEADER_LEN, TimestampType, compressed_batch, recompute_crc,
-    uncompressed_batch,
+    BatchError, BatchHeader, BatchView, Codec, CodecError, HEADER_LEN, TimestampType, compressed_batch_at,
+    recompute_crc, uncompressed_batch,
 };
 use std::borrow::Cow;
 
@@ -118,7 +118,8 @@ fn recoded(batch: &IncomingBatch, codec: Codec, rules: &AppendRules) -> Result<I
     if codec == Codec::None {
         recompute_crc(&mut bytes);
     } else {
-        bytes = compressed_batch(&BatchView::parse(&bytes).map_err(refusal)?, codec).map_err(undecodable)?;
+        let plain = BatchView::parse(&bytes).map_err(refusal)?;
+        bytes = compressed_batch_at(&plain, codec, rules.compression_level).map_err(undecodable)?;
     }
     Ok(IncomingBatch { header: BatchHeader::parse(&bytes).map_err(refusal)?, bytes: bytes.into() })
 }

@@ -5,11 +5,26 @@
 //! size of an element. The limits on elements and tagged fields are those of Kafka 4.4. Tagged fields that
 //! are known must be as long as they say. Bytes after the request are ignored, as Kafka ignores them: librdkafka
 //! 2.15 sends three of them with Metadata v13.
+//!
+//! The walk also weighs: an element of two bytes may become a structure of a hundred, and a tagged field that nobody
+//! knows a tree of five hundred. So it says how much memory the decoded request will take, and the caller can refuse one
+//! that takes more than it was admitted to.
 
-/// Most elements of one array (Kafka 4.4).
+use std::collections::BTreeMap;
+
+/// Most elements of one array (Kafka 4.4), and of all arrays of a request together: what is kept of an element while a request
+/// is answered may be a hundred times as large as the element.
 const MAX_ELEMENTS: usize = 1_000_000;
 /// Most tagged fields of one structure (Kafka 4.4).
 const MAX_TAGGED_FIELDS: u32 = 10_000;
+
+/// A string or bytes in memory: a view into the frame.
+const VIEW_BYTES: usize = size_of::<Option<bytes::Bytes>>();
+/// An array in memory, without its elements.
+const ARRAY_BYTES: usize = size_of::<Option<Vec<u8>>>();
+/// Tagged fields that nobody knows are kept in a map: its first node, and a tag's part of further ones, half full.
+const FIRST_TAG_BYTES: usize = 512;
+const FURTHER_TAG_BYTES: usize = 128;
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +41,8 @@ pub enum Kind {
     Structs(&'static [Field]),
     /// One structure.
     Struct(&'static [Field]),
+    /// One structure or null, which a byte before it tells.
+    Optional(&'static [Field]),
 }
 
 /// A field and the versions that have it.
@@ -67,19 +84,57 @@ pub enum ShapeError {
     BadTag(u32),
 }
 
-/// Checks that `bytes` begin with one whole request of this shape and version.
+/// Checks that `bytes` begin with one whole request of this shape and version. Gives the bytes of memory that it takes at
+/// most when it is decoded, beside the frame.
 ///
 /// # Errors
 /// The first thing that does not fit.
-pub fn check(shape: &Shape, version: i16, bytes: &[u8]) -> Result<(), ShapeError> {
-    let mut walk = Walk { rest: bytes, version, flexible: version >= shape.flexible_from };
-    walk.structure(shape.fields)
+pub fn check(shape: &Shape, version: i16, bytes: &[u8]) -> Result<usize, ShapeError> {
+    let flexible = version >= shape.flexible_from;
+    let mut walk = Walk { rest: bytes, version, flexible, elements: 0, weight: structure_bytes(shape.fields) };
+    walk.structure(shape.fields)?;
+    Ok(walk.weight)
+}
+
+/// Checks that `bytes` begin with the header of a request, of that version, and gives the bytes of memory that it takes at
+/// most. Its client id is written as in the versions that are not flexible, in all of them.
+///
+/// # Errors
+/// The first thing that does not fit.
+pub fn check_header(version: i16, bytes: &[u8]) -> Result<usize, ShapeError> {
+    const KEY_VERSION_CORRELATION: Kind = Kind::Fixed(8);
+    let weight = value_bytes(KEY_VERSION_CORRELATION) + value_bytes(Kind::Text) + structure_bytes(&[]);
+    let mut walk = Walk { rest: bytes, version, flexible: false, elements: 0, weight };
+    walk.value(KEY_VERSION_CORRELATION)?;
+    walk.value(Kind::Text)?;
+    walk.flexible = version >= 2;
+    walk.structure(&[])?;
+    Ok(walk.weight)
+}
+
+/// What a value takes in memory where it stands.
+fn value_bytes(kind: Kind) -> usize {
+    match kind {
+        Kind::Fixed(size) => size.next_multiple_of(align_of::<u64>()),
+        Kind::Text | Kind::Bytes => VIEW_BYTES,
+        Kind::List(_) | Kind::Structs(_) => ARRAY_BYTES,
+        Kind::Struct(fields) | Kind::Optional(fields) => structure_bytes(fields),
+    }
+}
+
+/// What a structure takes in memory: its fields of every version, and the map of the tagged fields that nobody knows.
+fn structure_bytes(fields: &[Field]) -> usize {
+    fields.iter().map(|field| value_bytes(field.kind)).sum::<usize>() + size_of::<BTreeMap<i32, bytes::Bytes>>()
 }
 
 struct Walk<'a> {
     rest: &'a [u8],
     version: i16,
     flexible: bool,
+    /// Elements of all arrays so far.
+    elements: usize,
+    /// Bytes of memory so far.
+    weight: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -136,19 +191,25 @@ impl<'a> Walk<'a> {
         if count > MAX_TAGGED_FIELDS {
             return Err(ShapeError::BadLength(i64::from(count)));
         }
+        let mut unknown_tags = 0;
         for _ in 0..count {
             let tag = self.unsigned_varint()?;
             let size = self.unsigned_varint()? as usize;
             let content = self.take(size)?;
             if let Some(field) = fields.iter().filter(here).find(|field| field.tag == Some(tag)) {
-                let mut inner = Walk { rest: content, version, flexible: true };
+                let mut inner =
+                    Walk { rest: content, version, flexible: true, elements: self.elements, weight: self.weight };
                 inner.value(field.kind)?;
+                (self.elements, self.weight) = (inner.elements, inner.weight);
                 if !inner.rest.is_empty() {
                     return Err(ShapeError::BadTag(tag));
                 }
             } else if fields.iter().any(|field| field.tag == Some(tag)) {
                 // A tag of a later version than the frame's: the decoder refuses it as well.
                 return Err(ShapeError::BadTag(tag));
+            } else {
+                self.weight += if unknown_tags == 0 { FIRST_TAG_BYTES } else { FURTHER_TAG_BYTES };
+                unknown_tags += 1;
             }
         }
         Ok(())
@@ -165,25 +226,33 @@ impl<'a> Walk<'a> {
                 Some(length) => self.take(length).map(drop),
                 None => Ok(()),
             },
-            Kind::List(element) => self.elements(kind, |walk| walk.value(*element)),
-            Kind::Structs(fields) => self.elements(kind, |walk| walk.structure(fields)),
+            Kind::List(element) => self.elements(kind, value_bytes(*element), |walk| walk.value(*element)),
+            Kind::Structs(fields) => self.elements(kind, structure_bytes(fields), |walk| walk.structure(fields)),
             Kind::Struct(fields) => self.structure(fields),
+            // The decoder takes every other byte for null.
+            Kind::Optional(fields) => match self.take(1)?[0] {
+                1 => self.structure(fields),
+                _ => Ok(()),
+            },
         }
     }
 
     fn elements(
         &mut self,
         kind: Kind,
+        element_bytes: usize,
         mut each: impl FnMut(&mut Self) -> Result<(), ShapeError>,
     ) -> Result<(), ShapeError> {
         let Some(count) = self.length(kind)? else { return Ok(()) };
-        if count > MAX_ELEMENTS {
+        self.elements = self.elements.saturating_add(count);
+        if self.elements > MAX_ELEMENTS {
             return Err(ShapeError::BadLength(count as i64));
         }
         // No element takes less than a byte.
         if count > self.rest.len() {
             return Err(ShapeError::Truncated);
         }
+        self.weight += count * element_bytes;
         for _ in 0..count {
             each(self)?;
         }

@@ -5,6 +5,10 @@
 
 use super::shape::{Field, Kind, Shape};
 
+mod admin;
+
+pub use admin::*;
+
 const EVER: i16 = i16::MAX;
 
 const fn field(from: i16, to: i16, kind: Kind) -> Field {
@@ -177,6 +181,23 @@ pub const SYNC_GROUP: Shape = Shape {
         field(5, EVER, TEXT),
         always(Kind::Structs(&[always(TEXT), always(Kind::Bytes)])),
     ],
+};
+
+/// DescribeGroups.
+pub const DESCRIBE_GROUPS: Shape =
+    Shape { flexible_from: 5, fields: &[always(Kind::List(&TEXT)), field(3, EVER, BYTE)] };
+
+/// ListGroups.
+pub const LIST_GROUPS: Shape =
+    Shape { flexible_from: 3, fields: &[field(4, EVER, Kind::List(&TEXT)), field(5, EVER, Kind::List(&TEXT))] };
+
+/// DeleteGroups.
+pub const DELETE_GROUPS: Shape = Shape { flexible_from: 2, fields: &[always(Kind::List(&TEXT))] };
+
+/// OffsetDelete.
+pub const OFFSET_DELETE: Shape = Shape {
+    flexible_from: EVER,
+    fields: &[always(TEXT), always(Kind::Structs(&[always(TEXT), always(Kind::Structs(&[always(I32)]))]))],
 };
 
 /// ApiVersions.

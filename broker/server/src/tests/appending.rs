@@ -117,6 +117,25 @@ async fn max_message_bytes_is_the_largest_batch() {
 }
 
 #[tokio::test]
+async fn the_level_of_a_codec_decides_how_small_a_batch_gets() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut client = Client::connect(&broker).await;
+    let text: String = (0..20_000_u64).map(|n| format!("{:x} ", n.wrapping_mul(n) % 4_099)).collect();
+    for (codec, least, most) in [("gzip", "1", "9"), ("zstd", "-100", "19")] {
+        let mut sizes = Vec::new();
+        for level in [least, most] {
+            let (topic, config) = (format!("{codec}-{level}"), format!("compression.{codec}.level"));
+            assert_eq!(create_with(&mut client, &topic, &[("compression.type", codec), (&config, level)]).await, 0);
+            assert_eq!(client.produce(&topic, 0, batch(&[&text])).await.error_code, 0);
+            sizes.push(client.fetch(&topic, 0, 0, 0).await.records.unwrap().len());
+        }
+        assert!(sizes[0] > sizes[1], "{codec}: {sizes:?}");
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn compression_type_decides_how_batches_are_kept() {
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 /// A configuration for tests: a free port, groups that do not wait for more members, few coordinators.
 pub fn config(path: &Path) -> ServerConfig {
     let mut config = ServerConfig {
-        listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        listeners: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()],
         data_dir: path.to_owned(),
         shards: 2,
         ..ServerConfig::default()
@@ -51,12 +51,24 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(broker: &Broker) -> Self {
-        let stream = TcpStream::connect(broker.addresses()[0]).await.unwrap();
+        Self::connect_to(broker.addresses()[0]).await
+    }
+
+    pub async fn connect_to(address: SocketAddr) -> Self {
+        Self::on(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self { stream, correlation_id: 0 }
     }
 
     pub async fn send<Q: Request>(&mut self, version: i16, request: &Q) -> i32 {
+        self.send_written_as(version, version, request).await
+    }
+
+    /// Sends a request of a version that is written as another one is.
+    pub async fn send_written_as<Q: Request>(&mut self, version: i16, written: i16, request: &Q) -> i32 {
         self.correlation_id += 1;
         let header = RequestHeader::default()
             .with_request_api_key(Q::KEY)
@@ -66,7 +78,7 @@ impl Client {
         let mut frame = BytesMut::new();
         frame.put_i32(0);
         header.encode(&mut frame, Q::header_version(version)).unwrap();
-        request.encode(&mut frame, version).unwrap();
+        request.encode(&mut frame, written).unwrap();
         let length = frame.len() as i32 - 4;
         frame[..4].copy_from_slice(&length.to_be_bytes());
         self.stream.write_all(&frame).await.unwrap();

@@ -2,5 +2,6 @@
 
 mod appending;
 mod double;
+mod growing;
 mod reading;
 mod switching;

@@ -110,3 +110,28 @@ async fn connections_past_the_limit_are_refused() {
     assert_eq!(first.produce("t", 0, batch(&["x"])).await.error_code, 0);
     broker.stop().await;
 }
+
+#[test]
+fn a_request_that_grows_beyond_what_it_was_admitted_to_is_refused_unread() {
+    use crate::handlers::receive;
+    use crate::protocol::codec::Malformed;
+    const FRONT: [u8; 11] = [0, 0, 0, 9, 0, 0, 0, 1, 0xff, 0xff, 0];
+    // Produce v9 with 10,000 partitions of one topic.
+    let produce = |partition: &[u8]| {
+        let topic = [&[0, 0, 1, 0, 0, 0, 0, 2, 1, 0x91, 0x4e][..], &partition.repeat(10_000), &[0, 0]].concat();
+        receive([&FRONT[..], &topic].concat().into(), false).map(drop)
+    };
+    let batch = [&[0, 0, 0, 0, 71][..], &[7; 70], &[0]].concat();
+    assert_eq!(produce(&batch), Ok(()));
+    for hungry in [&[0, 0, 0, 0, 0, 0][..], &[0, 0, 0, 0, 0, 1, 5, 0]] {
+        let refused = produce(hungry).unwrap_err();
+        assert!(matches!(&refused, Malformed::Body { reason, .. } if reason.contains("bytes of memory")), "{refused}");
+    }
+    // Heartbeat v4, in whose header are 10,000 tagged fields, and one more than anybody may send.
+    let heartbeat = |tags: u8| {
+        let header = [&[0, 12, 0, 4, 0, 0, 0, 1, 0xff, 0xff, tags, 0x4e][..], &[5, 0].repeat(10_001)].concat();
+        receive([&header[..], &[1, 0, 0, 0, 0, 1, 0, 0]].concat().into(), false).map(drop).unwrap_err()
+    };
+    assert!(matches!(heartbeat(0x90), Malformed::Body { .. }), "{}", heartbeat(0x90));
+    assert_eq!(heartbeat(0x91), Malformed::Header);
+}

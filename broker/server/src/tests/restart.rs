@@ -132,7 +132,7 @@ async fn a_start_that_cannot_succeed_says_why() {
     assert!(matches!(in_use, StartError::InUse { by: Some(pid), .. } if pid == std::process::id()));
     let other = tempfile::tempdir().unwrap();
     let mut occupied = config(other.path());
-    occupied.listeners = broker.addresses();
+    occupied.listeners = broker.addresses().into_iter().map(Into::into).collect();
     let refused = Broker::start(occupied, no_plugins).await.err().unwrap();
     assert_eq!(refused, StartError::Occupied { addr: broker.addresses()[0] });
     let mut client = Client::connect(&broker).await;

@@ -97,7 +97,12 @@ async fn configs_are_described_with_their_sources() {
     assert_eq!((segment.value.as_ref().unwrap().as_str(), segment.config_source), ("1000000", 4));
     assert_eq!(segment.synonyms.len(), 2);
     assert_eq!(find("cleanup.policy").config_source, 5);
-    assert_eq!(described.results[1].configs[0].name.as_str(), "log.segment.bytes");
+    let of_broker = |name: &str| described.results[1].configs.iter().find(|c| c.name.as_str() == name).unwrap().clone();
+    let given = of_broker("log.segment.bytes");
+    assert_eq!((given.value.as_ref().unwrap().as_str(), given.config_source, given.read_only), ("1000000", 4, false));
+    let fixed = of_broker("num.partitions");
+    assert_eq!((fixed.config_source, fixed.read_only, fixed.config_type), (5, true, 3));
+    assert!(fixed.documentation.is_some());
     assert_eq!(described.results[2].error_code, 3);
     broker.stop().await;
 }
@@ -246,5 +251,201 @@ async fn metadata_is_asked_by_id_with_or_without_an_empty_name() {
         assert_eq!(unknown.topics[0].error_code, 100, "UNKNOWN_TOPIC_ID");
         assert_eq!((unknown.topics[0].name.as_ref(), unknown.topics[0].topic_id.as_u128()), (None, 42));
     }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn creation_is_answered_in_full_and_checked_by_kafkas_rules() {
+    use create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
+    let temporary = tempfile::tempdir().unwrap();
+    let mut settings = config(temporary.path());
+    settings.core.num_partitions = 3;
+    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let mut client = Client::connect(&broker).await;
+    let plain = |name: &str| {
+        CreatableTopic::default().with_name(topic_name(name)).with_num_partitions(-1).with_replication_factor(-1)
+    };
+    let with_config = |name: &str, config: &str, value: Option<&str>| {
+        let config = CreatableTopicConfig::default().with_name(text(config)).with_value(value.map(text));
+        plain(name).with_configs(vec![config])
+    };
+    let compact = with_config("checked", "cleanup.policy", Some("compact"));
+    let request = CreateTopicsRequest::default().with_topics(vec![compact.clone()]);
+    for (validate_only, made) in [(true, false), (false, true)] {
+        let answer = client.call(7, &request.clone().with_validate_only(validate_only)).await;
+        let topic = &answer.topics[0];
+        assert_eq!((topic.error_code, topic.num_partitions, topic.replication_factor), (0, 3, 1));
+        let policy = topic.configs.as_ref().unwrap().iter().find(|c| c.name.as_str() == "cleanup.policy").unwrap();
+        assert_eq!((policy.value.as_ref().unwrap().as_str(), policy.config_source), ("compact", 1));
+        assert!(
+            topic.configs.as_ref().unwrap().iter().any(|c| c.name.as_str() == "retention.ms" && c.config_source == 5)
+        );
+        assert_eq!(broker.image().topic("checked").is_some(), made);
+    }
+    let again = client.call(7, &request.with_validate_only(true)).await;
+    assert_eq!(again.topics[0].error_code, 36, "TOPIC_ALREADY_EXISTS, also when it is only checked");
+
+    let assigned = |name: &str, replicas: &[&[i32]]| {
+        let assignment = |(index, ids): (usize, &&[i32])| {
+            CreatableReplicaAssignment::default()
+                .with_partition_index(index as i32)
+                .with_broker_ids(ids.iter().map(|id| BrokerId(*id)).collect())
+        };
+        plain(name).with_assignments(replicas.iter().enumerate().map(assignment).collect())
+    };
+    let cases = [
+        (assigned("by.hand", &[&[1], &[1]]), 0),
+        (assigned("other", &[&[2]]), 39),
+        (assigned("other", &[&[]]), 39),
+        (assigned("other", &[&[1, 1]]), 39),
+        (assigned("other", &[&[1]]).with_num_partitions(1), 42),
+        (plain("by_hand"), 17),
+        (plain("a/b"), 17),
+        (plain(&"n".repeat(250)), 17),
+        (plain("other").with_num_partitions(0), 37),
+        (plain("other").with_replication_factor(3), 38),
+        (with_config("other", "unheard.of", Some("1")), 40),
+        (with_config("other", "compression.zstd.level", Some("23")), 40),
+        (with_config("other", "retention.ms", None), 40),
+        (with_config("other", "remote.storage.enable", Some("true")), 40),
+    ];
+    for (topic, expected) in cases {
+        let shown = format!("{topic:?}");
+        let answer = client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
+        assert_eq!(answer.topics[0].error_code, expected, "{shown}: {:?}", answer.topics[0].error_message);
+    }
+    assert_eq!(broker.image().topic("by.hand").unwrap().partitions, 2);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_recreated_topic_has_another_id_and_the_old_one_is_unknown() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut client = Client::connect(&broker).await;
+    let old = client.create("t", 1).await.topics[0].topic_id;
+    let by_id = |id| {
+        let state = delete_topics_request::DeleteTopicState::default().with_name(None).with_topic_id(id);
+        DeleteTopicsRequest::default().with_topics(vec![state])
+    };
+    assert_eq!(client.call(6, &by_id(old)).await.responses[0].error_code, 0);
+    let new = client.create("t", 1).await.topics[0].topic_id;
+    assert_ne!(old, new);
+    assert_eq!(client.call(6, &by_id(old)).await.responses[0].error_code, 100, "UNKNOWN_TOPIC_ID");
+    let ask = metadata_request::MetadataRequestTopic::default().with_name(None).with_topic_id(old);
+    let metadata = client.call(12, &MetadataRequest::default().with_topics(Some(vec![ask]))).await;
+    assert_eq!(metadata.topics[0].error_code, 100);
+    let mut request = produce("", 0, batch(&["x"]), None);
+    request.topic_data[0].topic_id = old;
+    let produced = client.call(13, &request).await;
+    assert_eq!(produced.responses[0].partition_responses[0].error_code, 100);
+    let mut request = fetch("", 0, 0);
+    request.topics[0].topic_id = old;
+    let fetched = client.call(13, &request).await;
+    assert_eq!(fetched.responses[0].partitions[0].error_code, 100);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_topic_is_not_made_by_asking_for_it_where_the_broker_does_not_want_that() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut settings = config(temporary.path());
+    settings.auto_create_topics = false;
+    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let mut client = Client::connect(&broker).await;
+    for version in [1, 9] {
+        let topic = metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name("t")));
+        let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+        assert_eq!(client.call(version, &request).await.topics[0].error_code, 3);
+    }
+    assert!(broker.image().topic("t").is_none());
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn what_stands_in_a_request_twice_costs_no_second_answer() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut client = Client::connect(&broker).await;
+    let id = client.create("t", 3).await.topics[0].topic_id;
+    let by_name = || metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name("t")));
+    let by_id = || metadata_request::MetadataRequestTopic::default().with_name(None).with_topic_id(id);
+    let asked = vec![by_name(), by_id(), by_name(), by_id()];
+    let metadata = client.call(12, &MetadataRequest::default().with_topics(Some(asked))).await;
+    assert_eq!(metadata.topics.len(), 2, "once by its name and once by its id");
+
+    let resource = || {
+        describe_configs_request::DescribeConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text("t"))
+            .with_configuration_keys(None)
+    };
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource(), resource()]);
+    assert_eq!(client.call(4, &request).await.results.len(), 1);
+
+    let state = |name: Option<&str>, id| {
+        delete_topics_request::DeleteTopicState::default().with_name(name.map(topic_name)).with_topic_id(id)
+    };
+    let nil = uuid::Uuid::nil();
+    for (states, expected) in [
+        (vec![state(Some("t"), nil), state(None, id)], vec![42, 42]),
+        (vec![state(Some("t"), id), state(None, nil)], vec![42, 42]),
+        (vec![state(Some("u"), nil), state(Some("t"), nil)], vec![3, 0]),
+    ] {
+        let deleted = client.call(6, &DeleteTopicsRequest::default().with_topics(states)).await;
+        assert_eq!(deleted.responses.iter().map(|r| r.error_code).collect::<Vec<_>>(), expected);
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_that_no_topic_can_have_is_told_from_one_that_none_has() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut client = Client::connect(&broker).await;
+    for (name, expected) in [("none", 3), ("a/b", 17), ("", 17), ("__cluster_metadata", 3)] {
+        let topic = metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name)));
+        let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
+        assert_eq!(client.call(9, &request).await.topics[0].error_code, expected, "{name}");
+        let topic = describe_topic_partitions_request::TopicRequest::default().with_name(topic_name(name));
+        let pages = client.call(0, &DescribeTopicPartitionsRequest::default().with_topics(vec![topic])).await;
+        assert_eq!(pages.topics[0].error_code, expected, "{name}");
+        let resource = describe_configs_request::DescribeConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text(name));
+        let described = client.call(4, &DescribeConfigsRequest::default().with_resources(vec![resource])).await;
+        assert_eq!(described.results[0].error_code, expected, "{name}");
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn topics_are_not_deleted_where_the_broker_does_not_want_that() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut settings = config(temporary.path());
+    settings.delete_topics = false;
+    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let mut client = Client::connect(&broker).await;
+    client.create("t", 1).await;
+    for (version, expected) in [(1, 42), (3, 73), (5, 73)] {
+        let request = DeleteTopicsRequest::default().with_topic_names(vec![topic_name("t")]);
+        assert_eq!(client.call(version, &request).await.responses[0].error_code, expected, "v{version}");
+    }
+    assert!(broker.image().topic("t").is_some());
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn the_replicas_that_must_be_in_sync_are_the_brokers_to_choose_too() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut settings = config(temporary.path());
+    settings.core.min_insync_replicas = 2;
+    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let mut client = Client::connect(&broker).await;
+    client.create("t", 1).await;
+    assert_eq!(client.produce("t", 0, batch(&["x"])).await.error_code, 19, "NOT_ENOUGH_REPLICAS");
+    create_with(&mut client, "own", &[("min.insync.replicas", "1")]).await;
+    assert_eq!(client.produce("own", 0, batch(&["x"])).await.error_code, 0);
+    super::groups::find_coordinator(&mut client, 0, "g").await;
     broker.stop().await;
 }

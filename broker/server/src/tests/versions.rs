@@ -13,10 +13,109 @@ async fn what_is_advertised_is_the_table() {
     for version in 0..=4 {
         let answer = client.call(version, &ApiVersionsRequest::default()).await;
         assert_eq!((answer.error_code, answer.api_keys.len()), (0, APIS.len()));
-        assert!(answer.supported_features.is_empty() && answer.finalized_features.is_empty());
+        let supported: Vec<_> = answer.supported_features.iter().map(|f| (f.name.as_str(), f.max_version)).collect();
+        let finalized: Vec<_> =
+            answer.finalized_features.iter().map(|f| (f.name.as_str(), f.max_version_level)).collect();
+        let expected: &[(&str, i16)] = if version >= 3 { &[("transaction.version", 1)] } else { &[] };
+        assert_eq!((&supported[..], &finalized[..]), (expected, expected), "v{version}");
+        // Java's clients before 3.9 throw at a minimum of 0.
+        assert!(answer.supported_features.iter().all(|feature| feature.min_version > 0));
         let produce = answer.api_keys.iter().find(|api| api.api_key == 0).unwrap();
         assert_eq!((produce.min_version, produce.max_version), (0, 13));
     }
+    broker.stop().await;
+}
+
+/// Every API of this release with its first and its last version. Some minimums are odd: clients look for them.
+const SERVED: &[(i16, i16, i16)] = &[
+    (0, 0, 13),
+    (1, 4, 18),
+    (2, 1, 11),
+    (3, 0, 13),
+    (8, 2, 9),
+    (9, 1, 9),
+    (10, 0, 6),
+    (11, 0, 9),
+    (12, 0, 4),
+    (13, 0, 5),
+    (14, 0, 5),
+    (15, 0, 6),
+    (16, 0, 5),
+    (17, 0, 1),
+    (18, 0, 4),
+    (19, 2, 7),
+    (20, 1, 6),
+    (21, 0, 2),
+    (22, 0, 5),
+    (23, 2, 4),
+    (24, 0, 3),
+    (25, 0, 4),
+    (26, 0, 4),
+    (27, 1, 1),
+    (28, 0, 4),
+    (29, 1, 3),
+    (30, 1, 3),
+    (31, 1, 3),
+    (32, 1, 4),
+    (33, 0, 2),
+    (34, 1, 2),
+    (35, 1, 5),
+    (36, 0, 2),
+    (37, 0, 3),
+    (42, 0, 2),
+    (43, 0, 2),
+    (44, 0, 1),
+    (45, 0, 1),
+    (46, 0, 0),
+    (47, 0, 0),
+    (48, 0, 1),
+    (49, 0, 1),
+    (50, 0, 0),
+    (51, 0, 0),
+    (55, 0, 2),
+    (57, 0, 2),
+    (60, 0, 2),
+    (61, 0, 0),
+    (64, 0, 0),
+    (65, 0, 0),
+    (66, 0, 2),
+    (74, 0, 1),
+    (75, 0, 0),
+];
+
+#[test]
+fn no_api_and_no_version_of_this_release_is_lost() {
+    let table: Vec<_> = APIS.iter().map(|api| (api.key as i16, api.min, api.max)).collect();
+    assert_eq!(table, SERVED);
+}
+
+#[tokio::test]
+async fn versions_that_the_library_does_not_know_are_answered() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut client = Client::connect(&broker).await;
+    client.create("t", 1).await;
+    client.produce("t", 0, batch(&["x"])).await;
+    let listed = |timestamp| {
+        let partition = list_offsets_request::ListOffsetsPartition::default().with_timestamp(timestamp);
+        let topic = list_offsets_request::ListOffsetsTopic::default()
+            .with_name(topic_name("t"))
+            .with_partitions(vec![partition]);
+        ListOffsetsRequest::default().with_topics(vec![topic])
+    };
+    for (version, timestamp, expected) in [(11, -1, (0, 1)), (11, -6, (0, -1)), (10, -6, (35, -1)), (8, -5, (35, -1))] {
+        let id = client.send_written_as(version, version.min(10), &listed(timestamp)).await;
+        let answer = client.receive::<ListOffsetsRequest>(version.min(10), id).await;
+        let partition = &answer.topics[0].partitions[0];
+        assert_eq!((partition.error_code, partition.offset), expected, "v{version}: {timestamp}");
+    }
+
+    let id = client.send_written_as(5, 4, &DescribeLogDirsRequest::default().with_topics(None)).await;
+    let mut answer = client.frame().await.unwrap();
+    assert_eq!((answer.get_i32(), answer.get_u8()), (id, 0));
+    let response = DescribeLogDirsResponse::decode(&mut answer, 4).unwrap();
+    assert_eq!((response.results.len(), response.results[0].topics.len()), (1, 1));
+    assert_eq!(&answer[..], [0], "a byte more for the one directory, which is open to new partitions");
     broker.stop().await;
 }
 
@@ -115,6 +214,8 @@ async fn every_version_is_answered_in_its_own_encoding() {
         });
     }
     groups_and_topics(&mut client).await;
+    tools(&mut client).await;
+    security(&mut client).await;
     broker.stop().await;
 }
 
@@ -143,7 +244,7 @@ async fn groups_and_topics(client: &mut Client) {
             let request = FindCoordinatorRequest::default().with_key(text("g"));
             if version >= 1 { request.with_key_type(kind) } else { request }
         });
-        every_version!(client, 4..=5, version => {
+        every_version!(client, 4..=6, version => {
             FindCoordinatorRequest::default().with_key_type(kind).with_coordinator_keys(vec![text("g"), text("h")])
         });
     }
@@ -157,6 +258,16 @@ async fn groups_and_topics(client: &mut Client) {
         LeaveGroupRequest::default().with_group_id(GroupId(text("g"))).with_members(vec![member])
     });
     every_version!(client, 0..=5, version => SyncGroupRequest::default().with_group_id(GroupId(text("g"))));
+    every_version!(client, 0..=6, version => {
+        DescribeGroupsRequest::default()
+            .with_groups(vec![GroupId(text("g")), GroupId(text("missing"))])
+            .with_include_authorized_operations(version >= 3)
+    });
+    every_version!(client, 0..=5, version => ListGroupsRequest::default());
+    every_version!(client, 0..=0, version => OffsetDeleteRequest::default().with_group_id(GroupId(text("g"))));
+    every_version!(client, 0..=2, version => {
+        DeleteGroupsRequest::default().with_groups_names(vec![GroupId(text("g")), GroupId(text("missing"))])
+    });
     every_version!(client, 0..=5, version => idempotent());
     every_version!(client, 0..=5, version => {
         InitProducerIdRequest::default().with_transactional_id(Some(TransactionalId(text(""))))
@@ -177,5 +288,90 @@ async fn groups_and_topics(client: &mut Client) {
     every_version!(client, 6..=6, version => {
         let topic = delete_topics_request::DeleteTopicState::default().with_name(Some(topic_name("missing")));
         DeleteTopicsRequest::default().with_topics(vec![topic])
+    });
+}
+
+/// What the tools of administrators ask.
+async fn tools(client: &mut Client) {
+    for name in ["t", "missing"] {
+        every_version!(client, 2..=4, version => {
+            let partition = offset_for_leader_epoch_request::OffsetForLeaderPartition::default();
+            let topic = offset_for_leader_epoch_request::OffsetForLeaderTopic::default()
+                .with_topic(topic_name(name)).with_partitions(vec![partition]);
+            OffsetForLeaderEpochRequest::default().with_topics(vec![topic])
+        });
+        every_version!(client, 0..=3, version => {
+            let topic = create_partitions_request::CreatePartitionsTopic::default()
+                .with_name(topic_name(name)).with_count(1).with_assignments(None);
+            CreatePartitionsRequest::default().with_topics(vec![topic])
+        });
+        every_version!(client, 0..=2, version => {
+            let topic = elect_leaders_request::TopicPartitions::default()
+                .with_topic(topic_name(name)).with_partitions(vec![0]);
+            ElectLeadersRequest::default().with_topic_partitions(Some(vec![topic]))
+        });
+        every_version!(client, 0..=1, version => {
+            let partition = alter_partition_reassignments_request::ReassignablePartition::default()
+                .with_replicas(Some(vec![BrokerId(1)]));
+            let topic = alter_partition_reassignments_request::ReassignableTopic::default()
+                .with_name(topic_name(name)).with_partitions(vec![partition]);
+            AlterPartitionReassignmentsRequest::default().with_topics(vec![topic])
+        });
+        every_version!(client, 0..=2, version => {
+            let partition = describe_quorum_request::PartitionData::default();
+            let name = if name == "t" { "__cluster_metadata" } else { name };
+            let topic = describe_quorum_request::TopicData::default()
+                .with_topic_name(topic_name(name)).with_partitions(vec![partition]);
+            DescribeQuorumRequest::default().with_topics(vec![topic])
+        });
+        every_version!(client, 0..=2, version => {
+            let update = update_features_request::FeatureUpdateKey::default()
+                .with_feature(text(if name == "t" { "transaction.version" } else { name })).with_max_version_level(1);
+            UpdateFeaturesRequest::default().with_feature_updates(vec![update])
+        });
+        every_version!(client, 1..=1, version => {
+            let topic = write_txn_markers_request::WritableTxnMarkerTopic::default()
+                .with_name(topic_name(name)).with_partition_indexes(vec![0]);
+            let marker = write_txn_markers_request::WritableTxnMarker::default().with_topics(vec![topic]);
+            WriteTxnMarkersRequest::default().with_markers(vec![marker])
+        });
+        every_version!(client, 0..=0, version => {
+            let topic = describe_producers_request::TopicRequest::default()
+                .with_name(topic_name(name)).with_partition_indexes(vec![0]);
+            DescribeProducersRequest::default().with_topics(vec![topic])
+        });
+        every_version!(client, 0..=0, version => {
+            let topic = describe_topic_partitions_request::TopicRequest::default().with_name(topic_name(name));
+            DescribeTopicPartitionsRequest::default().with_topics(vec![topic])
+        });
+    }
+    every_version!(client, 0..=0, version => ListPartitionReassignmentsRequest::default().with_topics(None));
+    every_version!(client, 0..=0, version => UnregisterBrokerRequest::default().with_broker_id(BrokerId(9)));
+    every_version!(client, 0..=0, version => {
+        DescribeTransactionsRequest::default().with_transactional_ids(vec![TransactionalId(text("id"))])
+    });
+    every_version!(client, 0..=2, version => ListTransactionsRequest::default());
+    every_version!(client, 0..=1, version => ListConfigResourcesRequest::default());
+}
+
+/// What there is no security for.
+async fn security(client: &mut Client) {
+    every_version!(client, 0..=1, version => SaslHandshakeRequest::default().with_mechanism(text("PLAIN")));
+    every_version!(client, 0..=2, version => SaslAuthenticateRequest::default());
+    every_version!(client, 1..=3, version => DescribeAclsRequest::default());
+    every_version!(client, 1..=3, version => {
+        CreateAclsRequest::default().with_creations(vec![create_acls_request::AclCreation::default()])
+    });
+    every_version!(client, 1..=3, version => {
+        DeleteAclsRequest::default().with_filters(vec![delete_acls_request::DeleteAclsFilter::default()])
+    });
+    every_version!(client, 0..=1, version => DescribeClientQuotasRequest::default());
+    every_version!(client, 0..=1, version => {
+        AlterClientQuotasRequest::default().with_entries(vec![alter_client_quotas_request::EntryData::default()])
+    });
+    every_version!(client, 0..=0, version => DescribeUserScramCredentialsRequest::default().with_users(None));
+    every_version!(client, 0..=0, version => {
+        let deletion = alter_user_scram_credentials_request::ScramCredentialDeletion::default().with_name(text("u"));
+        AlterUserScramCredentialsRequest::default().with_deletions(vec![deletion])
     });
 }

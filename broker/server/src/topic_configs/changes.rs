@@ -3,6 +3,7 @@
 use super::plugin_configs::{self, Configs};
 use pelton_core::cluster::topic_config::{ConfigKind, topic_config};
 use pelton_core::refusal::Refusal;
+use std::collections::BTreeSet;
 
 /// One change of one config (KIP-339).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +24,22 @@ pub enum Change {
 /// [`Refusal::InvalidConfig`] names a config that is no list and should be appended to; [`Refusal::InvalidRequest`]
 /// one that is changed twice.
 pub fn altered(own: &Configs, broker: &Configs, changes: &[(String, Change)]) -> Result<Configs, Refusal> {
+    changed(own, changes, |name| list_of(name, own, broker))
+}
+
+/// As [`altered`], for configs of anything; `list_of` gives what is appended to or taken from.
+///
+/// # Errors
+/// Those of `list_of`; [`Refusal::InvalidRequest`] names a config that is changed twice.
+pub fn changed(
+    own: &Configs,
+    changes: &[(String, Change)],
+    list_of: impl Fn(&str) -> Result<Vec<String>, Refusal>,
+) -> Result<Configs, Refusal> {
     let mut configs = own.clone();
-    for (index, (name, change)) in changes.iter().enumerate() {
-        if changes[..index].iter().any(|(earlier, _)| earlier == name) {
+    let mut changed = BTreeSet::new();
+    for (name, change) in changes {
+        if !changed.insert(name) {
             return Err(Refusal::InvalidRequest(format!("{name} is changed more than once")));
         }
         match change {
@@ -36,16 +50,14 @@ pub fn altered(own: &Configs, broker: &Configs, changes: &[(String, Change)]) ->
                 configs.remove(name);
             }
             Change::Append(more) => {
-                let mut list = list_of(name, own, broker)?;
-                more.iter().for_each(|word| {
-                    if !list.contains(word) {
-                        list.push(word.clone());
-                    }
-                });
-                configs.insert(name.clone(), list.join(","));
+                let list = list_of(name)?;
+                let mut there = BTreeSet::new();
+                let list = list.iter().chain(more).filter(|word| there.insert(*word));
+                configs.insert(name.clone(), list.map(String::as_str).collect::<Vec<_>>().join(","));
             }
             Change::Subtract(gone) => {
-                let mut list = list_of(name, own, broker)?;
+                let mut list = list_of(name)?;
+                let gone: BTreeSet<&String> = gone.iter().collect();
                 list.retain(|word| !gone.contains(word));
                 configs.insert(name.clone(), list.join(","));
             }

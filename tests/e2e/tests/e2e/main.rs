@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod connections;
 mod crashes;
 mod demo;
 mod documents;

@@ -75,6 +75,7 @@ impl Client for Committer {
                     generation: -1,
                     member: "".into(),
                     instance: None,
+                    retention_ms: None,
                     offsets: vec![CommitOffset {
                         partition: Self::partition(),
                         offset: self.position,

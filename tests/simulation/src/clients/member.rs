@@ -112,7 +112,8 @@ impl Member {
                 let partition = TopicPartition::new(DATA, index);
                 let metadata = "".into();
                 let offsets = vec![CommitOffset { partition, offset, leader_epoch: None, metadata }];
-                GroupRequest::Commit(OffsetCommit { group, generation, member, instance: None, offsets })
+                let (instance, retention_ms) = (None, None);
+                GroupRequest::Commit(OffsetCommit { group, generation, member, instance, retention_ms, offsets })
             }
             State::Reading(index) => {
                 let request = PartitionRequest::Fetch {

@@ -201,6 +201,7 @@ impl Processor {
                     generation: -1,
                     member: "".into(),
                     instance: None,
+                    retention_ms: None,
                     offsets: vec![offset],
                 };
                 let request = TransactionalOffsetCommit { producer_id, producer_epoch, transactional_id, commit };

@@ -10,6 +10,7 @@ const PARTS: &[(&str, &str)] = &[
     ("config_alteration", "what AlterConfigs and IncrementalAlterConfigs do alike"),
     ("fetch_plan", "one pass over the partitions of a fetch"),
     ("mod", "the table"),
+    ("of_each_group", "what DescribeGroups and DeleteGroups do alike"),
     ("offsets_to_commit", "what OffsetCommit and TxnOffsetCommit do alike"),
     ("produce_refused", "the versions of Produce that are listed and never served"),
     ("scope", "what every handler may see and do"),

@@ -19,6 +19,8 @@ impl ClassicGroup {
         if !self.has_room(&member, step.config.group_max_size) {
             if self.remove(step, &member, Refusal::GroupMaxSizeReached) {
                 self.after_departure(step);
+            } else if self.pending.remove(&member).is_some() {
+                self.complete_if_all_joined(step);
             }
             return step.refuse(to, Refusal::GroupMaxSizeReached);
         }
@@ -60,7 +62,7 @@ impl ClassicGroup {
         if !request.require_known_member || request.instance.is_some() {
             return self.admit(step, to, id, request);
         }
-        if self.pending.len() >= MAX_PENDING_MEMBERS.min(step.config.group_max_size) {
+        if self.pending.len() >= MAX_PENDING_MEMBERS {
             return step.refuse(to, Refusal::GroupMaxSizeReached);
         }
         self.pending.insert(id.clone(), step.now.plus_ms(i64::from(request.session_timeout_ms)));

@@ -1,7 +1,7 @@
 //! A member: what it supports, what it was given, and which of its requests waits.
 
 use super::super::records::MemberMetadata;
-use crate::event::{JoinGroup, ReplyTo};
+use crate::event::{DescribedMember, JoinGroup, ReplyTo};
 use crate::model::{MemberId, Timestamp};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -79,6 +79,18 @@ impl Member {
             session_timeout_ms: self.session_timeout_ms,
             subscription: self.subscription(protocol),
             assignment,
+        }
+    }
+
+    /// The member as an administrator sees it, with what it has under that protocol.
+    pub(super) fn described(&self, protocol: Option<&Arc<str>>) -> DescribedMember {
+        DescribedMember {
+            member: self.id.clone(),
+            instance: self.instance.clone(),
+            client_id: self.client_id.clone(),
+            client_host: self.client_host.clone(),
+            metadata: protocol.map(|protocol| self.subscription(protocol)).unwrap_or_default(),
+            assignment: protocol.map(|_| self.assignment.clone()).unwrap_or_default(),
         }
     }
 

@@ -17,6 +17,7 @@ mod leave;
 mod member;
 mod rebalance;
 mod state;
+mod subscriptions;
 mod sync;
 
 use member::Member;

@@ -3,7 +3,8 @@
 use super::super::records::{GroupMetadataKey, GroupMetadataValue};
 use super::{Member, Step};
 use crate::coordinator::NewRecord;
-use crate::event::{JoinedMember, ReplyTo};
+pub(in crate::group) use crate::event::GroupState as State;
+use crate::event::{DescribedGroup, JoinedMember, ReplyTo};
 use crate::model::{MemberId, Timestamp, Token};
 use crate::refusal::Refusal;
 use bytes::Bytes;
@@ -12,19 +13,6 @@ use std::sync::Arc;
 
 /// The largest GroupMetadata value: with its frame it must fit into one batch of the default `message.max.bytes`.
 const MAX_METADATA_BYTES: usize = 850_000;
-
-/// Where a group stands between two generations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::group) enum State {
-    /// No members; perhaps offsets.
-    Empty,
-    /// Members join.
-    PreparingRebalance,
-    /// Members have joined; the leader has yet to assign.
-    CompletingRebalance,
-    /// Every member has its assignment, or may fetch it.
-    Stable,
-}
 
 /// When a rebalance stops waiting for members.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +89,27 @@ impl ClassicGroup {
     /// Whether it was ever used with the group protocol.
     pub(in crate::group) fn has_protocol_type(&self) -> bool {
         self.protocol_type.is_some()
+    }
+
+    /// `consumer`, `connect` ...; empty for a group that was never used with the group protocol.
+    pub(in crate::group) fn protocol_type(&self) -> Arc<str> {
+        self.protocol_type.clone().unwrap_or_default()
+    }
+
+    /// The group as an administrator sees it. What members support and were given is shown of a whole generation alone.
+    pub(in crate::group) fn described(&self) -> DescribedGroup {
+        let protocol = self.protocol.as_ref().filter(|_| self.state == State::Stable);
+        DescribedGroup {
+            state: self.state,
+            protocol_type: self.protocol_type(),
+            protocol: protocol.cloned().unwrap_or_default(),
+            members: self.members.values().map(|member| member.described(protocol)).collect(),
+        }
+    }
+
+    /// Forgets the ids that were given out and not used.
+    pub(in crate::group) fn forget_pending(&mut self) {
+        self.pending.clear();
     }
 
     /// Whether the log holds a record of it.

@@ -30,6 +30,14 @@ pub fn describe_record(key: &[u8], value: Option<&[u8]>) -> Result<(Value, Value
 }
 
 fn offset_commit(value: &OffsetCommitValue) -> Value {
+    if let Some(expires_at) = value.expires_at {
+        return json!({
+            "offset": value.offset,
+            "metadata": *value.metadata,
+            "commitTimestamp": value.committed_at.0,
+            "expireTimestamp": expires_at.0,
+        });
+    }
     json!({
         "offset": value.offset,
         "leaderEpoch": value.leader_epoch.map_or(-1, |epoch| epoch.0),
@@ -83,12 +91,16 @@ mod tests {
             leader_epoch: Some(LeaderEpoch(1)),
             metadata: "m".into(),
             committed_at: Timestamp(9),
+            expires_at: None,
         };
         let (key_json, value_json) = describe_record(&key, Some(&value.encode())).unwrap();
         assert_eq!(key_json, json!({"type": "1", "data": {"group": "g", "topic": "t", "partition": 3}}));
         let data = json!({"offset": 42, "leaderEpoch": 1, "metadata": "m", "commitTimestamp": 9});
         assert_eq!(value_json, json!({"version": "3", "data": data}));
         assert_eq!(describe_record(&key, None).unwrap().1, Value::Null);
+        let expiring = OffsetCommitValue { leader_epoch: None, expires_at: Some(Timestamp(11)), ..value };
+        let data = json!({"offset": 42, "metadata": "m", "commitTimestamp": 9, "expireTimestamp": 11});
+        assert_eq!(describe_record(&key, Some(&expiring.encode())).unwrap().1, json!({"version": "1", "data": data}));
     }
 
     #[test]

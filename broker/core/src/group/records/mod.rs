@@ -10,6 +10,7 @@ mod group_metadata_key;
 mod group_metadata_value;
 mod offset_commit_key;
 mod offset_commit_value;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -19,6 +20,7 @@ pub(super) use group_metadata_key::GroupMetadataKey;
 pub(super) use group_metadata_value::{GroupMetadataValue, MemberMetadata};
 pub(super) use offset_commit_key::OffsetCommitKey;
 pub(super) use offset_commit_value::OffsetCommitValue;
+pub(super) use subscription::subscribed_topics;
 pub(super) use wire::MAX_STRING_BYTES;
 
 use wire::Reader;

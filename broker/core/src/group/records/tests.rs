@@ -27,7 +27,13 @@ fn the_group_key_has_kafkas_bytes() {
 }
 
 fn offset_value(leader_epoch: Option<LeaderEpoch>) -> OffsetCommitValue {
-    OffsetCommitValue { offset: 258, leader_epoch, metadata: "m".into(), committed_at: Timestamp(513) }
+    OffsetCommitValue {
+        offset: 258,
+        leader_epoch,
+        metadata: "m".into(),
+        committed_at: Timestamp(513),
+        expires_at: None,
+    }
 }
 
 #[test]
@@ -44,6 +50,9 @@ fn the_offset_value_has_kafkas_bytes_and_older_and_flexible_versions_are_read() 
     assert!(OffsetCommitValue::parse(&v1).is_err(), "version 1 has an expiry at its end");
     v1.extend_from_slice(&(-1i64).to_be_bytes());
     assert_eq!(OffsetCommitValue::parse(&v1), Ok(offset_value(None)));
+    let expiring = OffsetCommitValue { expires_at: Some(Timestamp(600)), ..offset_value(None) };
+    assert_eq!(expiring.encode(), b"\x00\x01\x00\x00\x00\x00\x00\x00\x01\x02\x00\x01m\x00\x00\x00\x00\x00\x00\x02\x01\x00\x00\x00\x00\x00\x00\x02\x58");
+    assert_eq!(OffsetCommitValue::parse(&expiring.encode()), Ok(expiring));
     let v4 = b"\x00\x04\x00\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x07\x02m\x00\x00\x00\x00\x00\x00\x02\x01\
         \x01\x00\x100123456789abcdef";
     assert_eq!(OffsetCommitValue::parse(v4), Ok(value));
@@ -128,11 +137,13 @@ proptest! {
     fn an_offset_comes_back_as_it_was(
         group in "[a-zü]{0,9}", topic in "[a-z]{0,9}", partition: i32, offset: i64,
         epoch in prop::option::of(0..i32::MAX), metadata in ".{0,9}", committed_at: i64,
+        expires_at in prop::option::of(0..i64::MAX),
     ) {
         let key = OffsetCommitKey { group: group.into(), partition: TopicPartition::new(topic, partition) };
         prop_assert_eq!(RecordKey::parse(&key.encode()), Ok(RecordKey::OffsetCommit(key)));
         let value = OffsetCommitValue {
-            offset, leader_epoch: epoch.map(LeaderEpoch), metadata: metadata.into(), committed_at: Timestamp(committed_at),
+            offset, leader_epoch: epoch.filter(|_| expires_at.is_none()).map(LeaderEpoch), metadata: metadata.into(),
+            committed_at: Timestamp(committed_at), expires_at: expires_at.map(Timestamp),
         };
         prop_assert_eq!(OffsetCommitValue::parse(&value.encode()), Ok(value));
     }

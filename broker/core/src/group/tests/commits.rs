@@ -31,7 +31,13 @@ fn a_member_commits_and_the_offset_survives_the_process() {
     let partitions = Some(vec![TopicPartition::new("z", 0), TopicPartition::new("a", 0), TopicPartition::new("a", 0)]);
     let token = bench.ask(GroupRequest::FetchOffsets { group: GROUP.into(), partitions, require_stable: true });
     let Ok(GroupReply::Offsets(offsets)) = bench.answered(token) else { panic!("refused") };
-    let committed = CommittedOffset { offset: 4, leader_epoch: None, metadata: "note".into(), committed_at: bench.now };
+    let committed = CommittedOffset {
+        offset: 4,
+        leader_epoch: None,
+        metadata: "note".into(),
+        committed_at: bench.now,
+        expires_at: None,
+    };
     assert_eq!(*offsets, [(TopicPartition::new("a", 0), Some(committed)), (TopicPartition::new("z", 0), None)]);
 }
 

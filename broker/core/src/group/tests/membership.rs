@@ -73,6 +73,9 @@ fn joins_that_no_group_can_take_are_refused_and_leave_nothing_behind() {
     assert_eq!(refused(JoinGroup { protocols: Vec::new(), ..join("m") }), Refusal::InconsistentGroupProtocol);
     assert_eq!(refused(JoinGroup { protocol_type: "".into(), ..join("m") }), Refusal::InconsistentGroupProtocol);
     assert_eq!(refused(rejoin("m")), Refusal::UnknownMemberId);
+    let half = Bytes::from(vec![0; (4 << 20) / 2 + 1]);
+    let large = vec![("p".into(), half.clone()), ("q".into(), half)];
+    assert_eq!(refused(JoinGroup { protocols: large, ..join("m") }), Refusal::RecordTooLarge);
     let long: Arc<str> = "x".repeat(32_768).into();
     let requests = [
         JoinGroup { client_id: long.clone(), ..join("m") },

@@ -20,6 +20,11 @@ enum Op {
     CommitInTransaction(usize, bool),
     Leave(usize),
     Cancel(usize),
+    /// An administrator deletes the group.
+    Delete,
+    /// An administrator deletes the offset.
+    DeleteOffset,
+    TopicDeleted,
     Pass(i64),
     Restart,
 }
@@ -35,6 +40,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (client.clone(), any::<bool>()).prop_map(|(client, commit)| Op::CommitInTransaction(client, commit)),
         1 => client.clone().prop_map(Op::Leave),
         1 => client.prop_map(Op::Cancel),
+        1 => Just(Op::Delete),
+        1 => Just(Op::DeleteOffset),
+        1 => Just(Op::TopicDeleted),
         3 => (1i64..20_000).prop_map(Op::Pass),
         1 => Just(Op::Restart),
     ]
@@ -165,6 +173,30 @@ impl Model {
                     self.abandon(at);
                 }
             }
+            Op::Delete => self.delete(),
+            Op::DeleteOffset => {
+                let partitions = vec![TopicPartition::new("a", 0)];
+                let token = self.bench.ask(GroupRequest::DeleteOffsets { group: GROUP.into(), partitions });
+                // Nobody here says what it subscribes to, so of a group with members nothing is deleted.
+                let state = self.bench.state();
+                match self.bench.answered(token) {
+                    Ok(GroupReply::OffsetsDeleted(results)) => {
+                        let deleted = results[0].1.is_none();
+                        if deleted {
+                            self.committed = None;
+                        }
+                        assert!(deleted || state != Some(GroupState::Empty), "{results:?}");
+                        assert!(!deleted || state != Some(GroupState::Stable), "{results:?}");
+                    }
+                    Err(Refusal::GroupIdNotFound(_)) => assert_eq!(state, None),
+                    other => panic!("{other:?}"),
+                }
+            }
+            Op::TopicDeleted => {
+                let topics = Arc::new(BTreeSet::from([Arc::from("a")]));
+                self.bench.ask(GroupRequest::TopicsDeleted { topics });
+                self.committed = None;
+            }
             Op::Pass(ms) => self.bench.pass_ms(ms),
             Op::Restart => {
                 let waiting = (1..=self.bench.tokens).map(Token).filter(|token| self.bench.waits(*token));
@@ -174,6 +206,22 @@ impl Model {
                 self.leaders.clear();
                 (0..CLIENTS).for_each(|at| self.abandon(at));
             }
+        }
+    }
+
+    fn delete(&mut self) {
+        let state = self.bench.state();
+        let token = self.bench.ask(GroupRequest::Delete { groups: vec![GROUP.into()] });
+        let Ok(GroupReply::Deleted(results)) = self.bench.answered(token) else { panic!("refused as a whole") };
+        match (&results[0], state) {
+            (None, Some(GroupState::Empty)) => {
+                self.committed = None;
+                self.leaders.clear();
+                assert_eq!(self.bench.state(), None, "nothing is left of it");
+            }
+            (Some(Refusal::GroupIdNotFound(_)), None) => {}
+            (Some(Refusal::NonEmptyGroup), Some(state)) => assert_ne!(state, GroupState::Empty),
+            other => panic!("{other:?}"),
         }
     }
 

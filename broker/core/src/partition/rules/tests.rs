@@ -125,6 +125,20 @@ fn the_largest_timestamp_is_found_wherever_it_stands() {
 }
 
 #[test]
+fn the_level_is_that_of_the_codec_which_is_kept() {
+    let levels = [("compression.gzip.level", "9"), ("compression.zstd.level", "-5"), ("compression.lz4.level", "17")];
+    let level = |codec| {
+        let set = [&levels[..], &[("compression.type", codec)]].concat();
+        rules(&set).compression_level
+    };
+    assert_eq!((level("gzip"), level("zstd"), level("lz4"), level("producer")), (Some(9), Some(-5), None, None));
+    assert_eq!(rules(&[("compression.type", "gzip"), ("compression.gzip.level", "-1")]).compression_level, None);
+    let broker = CoreConfig { gzip_level: Some(2), zstd_level: 7, ..CoreConfig::default() };
+    let inherited = |codec| AppendRules::of(&broker, &map(&[("compression.type", codec)])).compression_level;
+    assert_eq!((inherited("gzip"), inherited("zstd")), (Some(2), Some(7)));
+}
+
+#[test]
 fn compression_type_recodes_only_what_has_another_codec() {
     let with = |codec| header(|header| header.attributes = header.attributes.with_codec(codec));
     let names = [

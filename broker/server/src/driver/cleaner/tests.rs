@@ -36,12 +36,14 @@ fn no_two_threads_are_at_one_log_and_one_that_failed_is_left_alone() {
         }
     });
     let work = Work {
-        config: CleanerConfig::default(),
+        config: Mutex::default(),
+        threads: 2,
         shards: vec![mailbox],
         stopping: AtomicBool::new(false),
         choice: Mutex::default(),
         throttle: Mutex::new(Throttle::new(None)),
         started: Instant::now(),
+        metrics: Arc::default(),
     };
     let choose =
         || work.choose(1).map(|chosen| chosen.map(|(log, _)| log.partition)).unwrap_or_else(|Stopping| panic!());

@@ -3,7 +3,8 @@
 //! It decides only, and knows neither files nor threads; the time is told to it.
 //!
 //! Invariants: what is added is begun once, in the order of its directory's rounds; no more than `at_once` of one
-//! directory run at a time; a round begins when the one before is done, or when its last sync was begun `patience` ago.
+//! directory run at a time; a round begins when the one before is done, or when its last sync was begun `patience` ago. What
+//! is urgent waits for none of that: it begins with the next thread that is free.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ pub struct Rounds<K, T> {
 
 #[derive(Debug)]
 struct Directory<T> {
+    urgent: VecDeque<T>,
     /// Of the round that is under way, not begun yet.
     round: VecDeque<T>,
     /// Came in since the round began.
@@ -52,12 +54,27 @@ impl<K: Ord + Clone, T> Rounds<K, T> {
 
     /// Adds something to the next round of its directory.
     pub fn add(&mut self, directory: K, thing: T) {
-        let empty = || Directory { round: VecDeque::new(), waiting: VecDeque::new(), running: 0, begun: None };
-        self.directories.entry(directory).or_insert_with(empty).waiting.push_back(thing);
+        self.directory(directory).waiting.push_back(thing);
+    }
+
+    /// Adds something that begins before everything else.
+    pub fn add_urgent(&mut self, directory: K, thing: T) {
+        self.directory(directory).urgent.push_back(thing);
+    }
+
+    fn directory(&mut self, key: K) -> &mut Directory<T> {
+        let (urgent, round, waiting) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        self.directories.entry(key).or_insert(Directory { urgent, round, waiting, running: 0, begun: None })
     }
 
     /// What to do now.
     pub fn next(&mut self, now: Instant) -> Next<K, T> {
+        for (key, directory) in &mut self.directories {
+            if let Some(thing) = directory.urgent.pop_front() {
+                directory.running += 1;
+                return Next::Begin(key.clone(), thing);
+            }
+        }
         let mut earliest: Option<Duration> = None;
         for (key, directory) in &mut self.directories {
             if directory.running >= self.at_once {
@@ -85,7 +102,7 @@ impl<K: Ord + Clone, T> Rounds<K, T> {
     pub fn done(&mut self, directory: &K) {
         let Some(found) = self.directories.get_mut(directory) else { return };
         found.running -= 1;
-        if found.running == 0 && found.round.is_empty() && found.waiting.is_empty() {
+        if found.running == 0 && [&found.urgent, &found.round, &found.waiting].iter().all(|queue| queue.is_empty()) {
             self.directories.remove(directory);
         }
     }
@@ -150,5 +167,27 @@ mod tests {
         assert_eq!(rounds.next(now + PATIENCE), Next::Nothing, "the third waits for a place, not for a time");
         rounds.done(&"slow");
         assert_eq!(begin(&mut rounds, now), [3]);
+    }
+
+    #[test]
+    fn what_is_urgent_waits_for_nothing_that_was_there_before() {
+        let (mut rounds, now) = (Rounds::new(2, PATIENCE), Instant::now());
+        for thing in [1, 2, 3] {
+            rounds.add("a", thing);
+        }
+        assert_eq!(begin(&mut rounds, now), [1, 2]);
+        rounds.add("a", 4);
+        rounds.add_urgent("a", 100);
+        assert_eq!(begin(&mut rounds, now), [100], "the places of its directory are taken");
+        rounds.done(&"a");
+        assert_eq!(begin(&mut rounds, now), [0; 0], "it has a place like the others");
+        rounds.done(&"a");
+        assert_eq!(begin(&mut rounds, now), [3]);
+        for _ in 0..2 {
+            rounds.done(&"a");
+        }
+        assert_eq!(begin(&mut rounds, now), [4]);
+        rounds.done(&"a");
+        assert!(rounds.directories.is_empty());
     }
 }

@@ -74,6 +74,12 @@ impl Opening {
         load
     }
 
+    /// Logs that are not open yet, and coordinators that are not loaded.
+    pub fn outstanding(&self) -> usize {
+        let state = self.lock();
+        state.left + state.loading
+    }
+
     /// A coordinator that waited is loaded, or could not be.
     pub fn loaded(&self, result: Result<(), String>) {
         let mut state = self.lock();

@@ -5,6 +5,10 @@ fn ids_are_written_as_kafka_writes_them() {
     // Kafka's Uuid.METADATA_TOPIC_ID is (0, 1).
     assert_eq!(base64url(Uuid::from_u128(1)), "AAAAAAAAAAAAAAAAAAAAAQ");
     assert_eq!(base64url(Uuid::from_u128(u128::MAX)), "_____________________w");
+    for id in [0, 1, u128::MAX, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef] {
+        assert_eq!(uuid_of_base64url(&base64url(Uuid::from_u128(id))), Some(Uuid::from_u128(id)));
+    }
+    assert_eq!((uuid_of_base64url("short"), uuid_of_base64url("AAAAAAAAAAAAAAAAAAAA A")), (None, None));
 }
 
 #[test]

@@ -54,7 +54,7 @@ async fn connected(sendfile: bool, patience: Option<Duration>) -> (Transmitter, 
     let stream = accepted.unwrap().0;
     stream.set_nodelay(true).unwrap();
     let (_, writing) = stream.into_split();
-    (Transmitter::new(writing, ColdReads::default(), sendfile, patience), client.unwrap())
+    (Transmitter::new(writing, ColdReads::default(), sendfile, patience, Default::default()), client.unwrap())
 }
 
 /// A frame of these pieces behind its length, and the bytes that it stands for.

@@ -27,7 +27,7 @@ fn batch(timestamps: &[i64]) -> Vec<u8> {
 }
 
 fn compressed(plain: &[u8], codec: Codec) -> Vec<u8> {
-    compressed_batch(&BatchView::parse(plain).unwrap(), codec).unwrap()
+    pelton_record::compressed_batch(&BatchView::parse(plain).unwrap(), codec).unwrap()
 }
 
 fn take(bytes: Vec<u8>, rules: &AppendRules) -> Result<IncomingBatch, RecordErrors> {

@@ -6,6 +6,9 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use uuid::Uuid;
 
+#[path = "tests/admin.rs"]
+mod admin;
+
 fn text(value: &'static str) -> StrBytes {
     StrBytes::from_static_str(value)
 }
@@ -20,12 +23,13 @@ fn encoded<Q: Encodable>(request: &Q, version: i16) -> Vec<u8> {
 fn walks<Q: Encodable>(shape: &Shape, versions: std::ops::RangeInclusive<i16>, sample: impl Fn(i16) -> Q) {
     for version in versions {
         let bytes = encoded(&sample(version), version);
-        assert_eq!(check(shape, version, &bytes), Ok(()), "v{version}");
+        let weighed = check(shape, version, &bytes);
+        assert!(weighed.is_ok(), "v{version}: {weighed:?}");
         for cut in 0..bytes.len() {
             assert!(check(shape, version, &bytes[..cut]).is_err(), "v{version} cut at {cut}");
         }
         let longer = [&bytes[..], &[0xff]].concat();
-        assert_eq!(check(shape, version, &longer), Ok(()), "v{version}: what follows is ignored");
+        assert_eq!(check(shape, version, &longer), weighed, "v{version}: what follows is ignored");
     }
 }
 
@@ -155,7 +159,7 @@ fn groups_are_walked_in_every_version() {
         let topic = OffsetFetchRequestTopic::default().with_name(TopicName(text("t"))).with_partition_indexes(vec![1]);
         OffsetFetchRequest::default().with_group_id(GroupId(text("g"))).with_topics(Some(vec![topic]))
     });
-    walks(&shapes::FIND_COORDINATOR, 0..=5, |version| {
+    walks(&shapes::FIND_COORDINATOR, 0..=6, |version| {
         let request = FindCoordinatorRequest::default();
         if version >= 4 {
             request.with_coordinator_keys(vec![text("g"), text("h")])
@@ -182,6 +186,22 @@ fn groups_are_walked_in_every_version() {
             .with_member_id(text("m"))
             .with_assignment(Bytes::from_static(b"a"));
         SyncGroupRequest::default().with_assignments(vec![assignment])
+    });
+    let groups = || vec![GroupId(text("g")), GroupId(text("h"))];
+    walks(&shapes::DESCRIBE_GROUPS, 0..=6, |version| {
+        DescribeGroupsRequest::default().with_groups(groups()).with_include_authorized_operations(version >= 3)
+    });
+    walks(&shapes::LIST_GROUPS, 0..=5, |version| {
+        let named = |from, name| if version >= from { vec![text(name)] } else { Vec::new() };
+        ListGroupsRequest::default().with_states_filter(named(4, "Empty")).with_types_filter(named(5, "classic"))
+    });
+    walks(&shapes::DELETE_GROUPS, 0..=2, |_| DeleteGroupsRequest::default().with_groups_names(groups()));
+    walks(&shapes::OFFSET_DELETE, 0..=0, |_| {
+        use offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+        let topic = OffsetDeleteRequestTopic::default()
+            .with_name(TopicName(text("t")))
+            .with_partitions(vec![OffsetDeleteRequestPartition::default(); 2]);
+        OffsetDeleteRequest::default().with_group_id(GroupId(text("g"))).with_topics(vec![topic])
     });
 }
 
@@ -246,6 +266,34 @@ fn counts_and_tags_that_lie_are_refused() {
 }
 
 #[test]
+fn a_request_weighs_what_its_elements_take_and_not_what_they_are_long() {
+    let empty = check(&shapes::PRODUCE, 9, &[0, 0, 1, 0, 0, 0, 0, 1, 0]).unwrap();
+    // A topic without a name, with one partition without records: 14 bytes. The partition has a tag that nobody knows.
+    let topic: &[u8] = &[2, 1, 2, 0, 0, 0, 0, 0, 1, 5, 0, 0];
+    let weighed = check(&shapes::PRODUCE, 9, &[&[0, 0, 1, 0, 0, 0, 0], topic, &[0]].concat()).unwrap();
+    let most = size_of::<produce_request::TopicProduceData>() + size_of::<produce_request::PartitionProduceData>();
+    assert!(weighed - empty >= most + FIRST_TAG_BYTES, "{weighed} {empty} {most}");
+    // Records are not copied.
+    let batch = |length: u8| {
+        let partition = [&[2, 0, 0, 0, 0, length + 1][..], &vec![7; usize::from(length)], &[0]].concat();
+        check(&shapes::PRODUCE, 9, &[&[0, 0, 1, 0, 0, 0, 0, 2, 1], &partition[..], &[0, 0]].concat()).unwrap()
+    };
+    assert_eq!(batch(100), batch(1));
+}
+
+#[test]
+fn the_elements_of_all_arrays_of_a_request_are_counted_together() {
+    // Metadata v1: names, each empty.
+    let metadata = |names: u32| [&names.to_be_bytes()[..], &vec![0; names as usize * 2]].concat();
+    assert_eq!(check(&shapes::METADATA, 1, &metadata(1_000_000)).map(drop), Ok(()));
+    assert_eq!(check(&shapes::METADATA, 1, &metadata(1_000_001)), Err(ShapeError::BadLength(1_000_001)));
+    // ListPartitionReassignments: two topics of half a million and one partitions each.
+    let topic = [&[1][..], &[0xa2, 0xc2, 0x1e], &vec![0; 500_001 * 4], &[0]].concat();
+    let request = [&[0, 0, 0, 0, 3][..], &topic, &topic, &[0]].concat();
+    assert_eq!(check(&shapes::LIST_PARTITION_REASSIGNMENTS, 0, &request), Err(ShapeError::BadLength(500_001)));
+}
+
+#[test]
 fn what_the_walk_accepts_decodes_without_harm() {
     // Bytes of real requests with a few of them changed: most are refused, the rest must decode or fail cleanly.
     let mut seed = 0x9e37_79b9_7f4a_7c15u64;
@@ -278,6 +326,8 @@ fn every_api_that_is_served_is_known_to_the_codec() {
     for api in APIS {
         let known = api.key.valid_versions();
         let first = if api.key == ApiKey::Produce { 3 } else { api.min };
-        assert!(known.min <= first && api.max <= known.max, "{}: {known}", api.name);
+        // These two have one version more, which is written by hand.
+        let by_hand = i16::from(matches!(api.key, ApiKey::ListOffsets | ApiKey::DescribeLogDirs));
+        assert!(known.min <= first && api.max <= known.max + by_hand, "{}: {known}", api.name);
     }
 }
