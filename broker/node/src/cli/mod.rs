@@ -1,23 +1,33 @@
-//! The commands, one file each. They speak Kafka's protocol (librdkafka) and the admin HTTP, as any client does.
+//! The commands, one file each. They speak Kafka's protocol and the admin HTTP, as any client does: records go by librdkafka, all
+//! administration by [`wire`].
 //!
 //! Every command answers with exit status 0, 1 (it failed: one line `error: ...` that says what to do) or 2 (it
 //! was called wrongly).
 
+mod cluster;
+mod completions;
+mod config;
 mod connect;
 mod consume;
 mod demo;
 mod dlq;
+mod group;
+mod input;
 mod job;
 mod lines;
 mod log;
+mod man;
 pub mod output;
+mod plan;
 mod plugin;
 mod produce;
 mod read;
+mod selection;
 mod serve;
 mod text;
 mod time;
 mod topic;
+mod wire;
 
 use crate::config::Settings;
 use crate::config::logging::{LogFormat, LogSettings};
@@ -50,11 +60,20 @@ struct Logging {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
-    /// Create, list, describe, alter and delete topics.
+    /// Create, list, describe, alter, truncate, export, import and delete topics.
     #[command(subcommand, arg_required_else_help = true)]
     Topic(topic::Topic),
     Produce(produce::Produce),
     Consume(consume::Consume),
+    /// List, describe, reset, export and delete consumer groups.
+    #[command(subcommand, arg_required_else_help = true)]
+    Group(group::Group),
+    /// Show and change the settings of topics and brokers.
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(config::Config),
+    /// Show the brokers of a cluster, its quorum, its log directories and what it serves.
+    #[command(subcommand, arg_required_else_help = true)]
+    Cluster(cluster::Cluster),
     /// Write, test, upload, attach, watch and roll back plugins.
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(plugin::Plugin),
@@ -67,7 +86,10 @@ enum Command {
     /// Look into the files of a log, check them, repair them.
     #[command(subcommand, arg_required_else_help = true)]
     Log(log::Log),
+    Plan(plan::Plan),
     Demo(demo::Demo),
+    Completions(completions::Completions),
+    Man(man::Man),
     /// Compile a plugin from standard input to standard output; the broker calls this in a process of its own.
     #[command(hide = true)]
     CompilePlugin,
@@ -138,11 +160,20 @@ impl Cli {
             Command::Topic(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Produce(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Consume(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Group(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Config(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Cluster(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Plugin(command) => command.run(),
             Command::Dlq(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Job(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Log(command) => command.run(),
+            Command::Plan(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Demo(command) => command.run(),
+            Command::Completions(command) => {
+                command.run();
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Man(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::CompilePlugin => Ok(pelton_engine::compile_on_stdio()),
         }
     }

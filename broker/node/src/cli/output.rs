@@ -74,6 +74,11 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
+/// Things for people: `1 topic`, `2,000 topics`.
+pub fn counted(number: usize, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(number as u64), if number == 1 { "" } else { "s" })
+}
+
 /// A text for people, of at most so many characters.
 pub fn shortened(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
@@ -94,7 +99,14 @@ pub fn seconds(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::{counted, grouped};
+
+    #[test]
+    fn things_are_counted_in_words() {
+        assert_eq!(counted(1, "topic"), "1 topic");
+        assert_eq!(counted(0, "topic"), "0 topics");
+        assert_eq!(counted(2000, "topic"), "2,000 topics");
+    }
 
     #[test]
     fn numbers_are_grouped_by_three() {

@@ -73,6 +73,44 @@ pub fn duration_ms(text: &str) -> anyhow::Result<i64> {
     Ok(i64::from(count) * unit_ms)
 }
 
+/// Reads a length of time as [`duration_ms`] does, or in the notation of ISO 8601 that Kafka's tools take: `P7D`, `PT90M`,
+/// `P1DT2H30M5S`. In milliseconds.
+///
+/// # Errors
+/// When the text is neither.
+pub fn length_ms(text: &str) -> anyhow::Result<i64> {
+    match text.strip_prefix('P') {
+        Some(rest) => iso_8601_ms(rest)
+            .ok_or_else(|| anyhow!("`{text}` is no length of time; write for example P7D or PT90M, or 7d or 90m")),
+        None => duration_ms(text),
+    }
+}
+
+/// What follows the `P`: days, then behind a `T` hours, minutes and seconds, in this order and each at most once.
+fn iso_8601_ms(text: &str) -> Option<i64> {
+    let (days, clock) = text.split_once('T').map_or((text, None), |(days, clock)| (days, Some(clock)));
+    if clock.unwrap_or(days).is_empty() {
+        return None;
+    }
+    let mut total_ms = 0;
+    for (part, units) in [
+        (days, &[('D', DAY_MS)][..]),
+        (clock.unwrap_or(""), &[('H', 3600 * SECOND_MS), ('M', 60 * SECOND_MS), ('S', SECOND_MS)]),
+    ] {
+        let mut rest = part;
+        for (unit, unit_ms) in units {
+            if let Some((count, behind)) = rest.split_once(*unit) {
+                total_ms += i64::from(count.parse::<u32>().ok()?) * unit_ms;
+                rest = behind;
+            }
+        }
+        if !rest.is_empty() {
+            return None;
+        }
+    }
+    Some(total_ms)
+}
+
 /// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant's `civil_from_days`).
 fn civil(day: i64) -> (i64, i64, i64) {
     let shifted = day + 719_468;
@@ -135,5 +173,21 @@ mod tests {
         }
         assert_eq!(duration_ms("90m").unwrap(), 5_400_000);
         assert_eq!(duration_ms("250ms").unwrap(), 250);
+    }
+
+    #[test]
+    fn lengths_are_read_in_both_notations() {
+        for (text, wanted_ms) in [
+            ("7d", 7 * DAY_MS),
+            ("P7D", 7 * DAY_MS),
+            ("PT90M", 5_400_000),
+            ("P1DT2H30M5S", DAY_MS + 9_005_000),
+            ("PT0S", 0),
+        ] {
+            assert_eq!(length_ms(text).unwrap(), wanted_ms, "{text}");
+        }
+        for bad in ["P", "PT", "P1", "P1M", "P1DT", "PT5S3M", "PT1H1H", "P-1D", "PT1.5S", "p7d", "PTM"] {
+            assert!(length_ms(bad).is_err(), "{bad}");
+        }
     }
 }

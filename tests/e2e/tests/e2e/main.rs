@@ -1,5 +1,6 @@
 //! Real clients against the real binary, in one test binary.
 
+mod admin;
 mod bad_input;
 mod clients;
 mod connections;

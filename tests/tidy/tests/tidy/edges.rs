@@ -58,7 +58,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("wasmtime", &["pelton-engine"]),
     ("wit-component", &["pelton-engine"]),
     ("rocksdb", &["pelton-state"]),
-    ("kafka-protocol", &["pelton-bench", "pelton-server"]),
+    ("kafka-protocol", &["pelton", "pelton-bench", "pelton-server"]),
     ("axum", &["pelton"]),
     ("utoipa", &["pelton"]),
     ("clap", &["pelton", "pelton-bench"]),

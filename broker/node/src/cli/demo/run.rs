@@ -8,12 +8,10 @@ use super::kills::{self, Kill, Progress};
 use super::observe::{self, ObserverState};
 use super::report::{Recovery, Report};
 use super::screen::Screen;
-use crate::cli::connect::{self, AdminClient};
+use crate::cli::connect::AdminClient;
+use crate::cli::wire::{Cluster, Kind, NewTopic};
 use anyhow::{anyhow, bail};
 use pelton_api::job::{JobReport, JobSpec, TaskPhase};
-use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::types::RDKafkaErrorCode;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
@@ -92,19 +90,15 @@ impl Run<'_> {
 }
 
 fn create_topics(bootstrap: &str, spec: &JobSpec, partitions: i32) -> anyhow::Result<()> {
-    let admin: rdkafka::admin::AdminClient<DefaultClientContext> = connect::kafka(bootstrap)?.create()?;
+    let configs = vec![("max.message.bytes", LINE_MAX_BYTES)];
     let names = spec.sources.iter().chain([&spec.sink]);
-    let topic = |name| NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-    let topics: Vec<NewTopic<'_>> = names.map(|name| topic(name).set("max.message.bytes", LINE_MAX_BYTES)).collect();
-    let options = AdminOptions::new().request_timeout(Some(connect::ANSWER));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let results = runtime
-        .block_on(admin.create_topics(&topics, &options))
-        .map_err(|e| connect::refused("creating the topics", &e))?;
-    for result in results {
+    let topics: Vec<NewTopic<'_>> =
+        names.map(|name| NewTopic { name, partitions, replication_factor: 1, configs: configs.clone() }).collect();
+    for (topic, result) in Cluster::connect(bootstrap)?.create_topics(&topics, false)? {
         match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => bail!("the topic {topic} was not created: {code}"),
+            Ok(_) => {}
+            Err(refused) if refused.kind() == Kind::TopicExists => {}
+            Err(refused) => bail!("the topic {topic} was not created: {refused}"),
         }
     }
     Ok(())

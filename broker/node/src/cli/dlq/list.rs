@@ -3,11 +3,10 @@
 use super::progress::Progress;
 use super::read::{self, Next, Partition};
 use super::{decided, group, output};
-use crate::cli::topic::with_admin;
+use crate::cli::wire::Cluster;
 use crate::cli::{AdminUrl, Bootstrap, connect};
 use clap::Args;
 use pelton_api::job::JobReport;
-use rdkafka::admin::{AdminOptions, ResourceSpecifier};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -108,25 +107,19 @@ impl List {
 
     /// Topics with the dead-letter topics that their configs name.
     fn named(&self, topics: &[&str]) -> anyhow::Result<Vec<(String, String)>> {
-        let asked: Vec<ResourceSpecifier<'_>> =
-            topics.iter().filter(|name| !name.starts_with("__")).map(|name| ResourceSpecifier::Topic(name)).collect();
-        if asked.is_empty() {
-            return Ok(Vec::new());
-        }
-        let options = AdminOptions::new().request_timeout(Some(connect::ANSWER));
-        let described = with_admin(&self.bootstrap, async |admin| {
-            let answer = admin.describe_configs(&asked, &options).await;
-            answer.map_err(|e| connect::refused("describing configs", &e))
-        })?;
+        let asked: Vec<String> =
+            topics.iter().filter(|name| !name.starts_with("__")).map(|name| (*name).to_owned()).collect();
+        let described = Cluster::connect(&self.bootstrap.bootstrap)?.topic_configs(&asked)?;
         let mut named = Vec::new();
-        for resource in described.into_iter().flatten() {
-            let rdkafka::admin::OwnedResourceSpecifier::Topic(topic) = &resource.specifier else { continue };
-            let letters = resource.get(CONFIG).and_then(|entry| entry.value.clone());
-            let chain = resource.get("pelton.interceptors").and_then(|entry| entry.value.clone());
+        // A topic that went away since it was listed has no configs.
+        for (topic, configs) in described.into_iter().filter_map(|(topic, configs)| Some((topic, configs.ok()?))) {
+            let value = |name: &str| configs.iter().find(|config| config.name == name)?.value.clone();
+            let (letters, chain) = (value(CONFIG), value("pelton.interceptors"));
             match letters.filter(|letters| !letters.is_empty()) {
-                Some(letters) => named.push((topic.clone(), letters)),
+                Some(letters) => named.push((topic, letters)),
                 None if chain.is_some_and(|chain| !chain.is_empty()) => {
-                    named.push((topic.clone(), format!("{topic}{SUFFIX}")));
+                    let letters = format!("{topic}{SUFFIX}");
+                    named.push((topic, letters));
                 }
                 None => {}
             }

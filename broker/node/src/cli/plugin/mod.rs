@@ -13,7 +13,6 @@ mod test;
 mod topic_plugins;
 mod upload;
 
-pub use chain::Changes;
 pub use topic_plugins::TopicPlugins;
 
 use clap::Subcommand;
