@@ -78,13 +78,24 @@ examples: bootstrap ## The examples in C, AssemblyScript, Go, JavaScript and Pyt
 
 # --- tests ------------------------------------------------------------------------------------------------
 .PHONY: test
-test: build sdks examples lint python java node go ## Everything: unit, property, simulation, structure and end-to-end tests
+test: build sdks examples lint python java node go fuzz-corpus ## Everything: unit, property, simulation, structure and end-to-end tests
 	@# Bounded as a whole, so that a test that waits for what never comes fails instead of hanging.
 	@timeout --kill-after=10 3000 $(CARGO) test $(BUILD_FLAGS) --workspace
+
+.PHONY: fuzz-corpus
+fuzz-corpus: bootstrap ## What the fuzzers have found worth keeping, through every target, without a fuzzer
+	@$(CARGO) test --release --locked --quiet --manifest-path fuzz/Cargo.toml --target-dir "$(CARGO_TARGET_DIR)/fuzz"
+
+TARGET ?= requests
+SECONDS_EACH ?= 60
+.PHONY: fuzz
+fuzz: ## Fuzz a reader (TARGET=requests SECONDS_EACH=60; needs cargo install cargo-fuzz)
+	@fuzz/run.sh "$(TARGET)" "$(SECONDS_EACH)"
 
 .PHONY: lint
 lint: bootstrap ## Formatting and clippy, without a warning
 	@$(CARGO) fmt --all --check
+	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	@$(CARGO) clippy $(BUILD_FLAGS) --workspace --all-targets -- -D warnings
 
 .PHONY: simulate
