@@ -78,9 +78,14 @@ examples: bootstrap ## The examples in C, AssemblyScript, Go, JavaScript and Pyt
 
 # --- tests ------------------------------------------------------------------------------------------------
 .PHONY: test
-test: build sdks examples lint python java node go fuzz-corpus ## Everything: unit, property, simulation, structure and end-to-end tests
+test: build sdks examples lint python java node go conformance-clients fuzz-corpus ## Everything: unit, property, simulation, structure and end-to-end tests
 	@# Bounded as a whole, so that a test that waits for what never comes fails instead of hanging.
 	@timeout --kill-after=10 3000 $(CARGO) test $(BUILD_FLAGS) --workspace
+
+.PHONY: conformance
+conformance: build conformance-clients ## Every client's suite alone (SUITE=java_clients; AGAINST=kafka: the same against Apache Kafka)
+	@timeout --kill-after=10 2400 env $(if $(AGAINST),PELTON_CONFORMANCE_AGAINST=$(AGAINST)) \
+	  $(CARGO) test $(BUILD_FLAGS) --workspace --test conformance -- $(SUITE)
 
 .PHONY: fuzz-corpus
 fuzz-corpus: bootstrap ## What the fuzzers have found worth keeping, through every target, without a fuzzer
@@ -132,6 +137,10 @@ go: bootstrap ## The Go client that the end-to-end tests use, where this machine
 	@if $(HAS_GO); then \
 	  (cd tests/e2e/clients/go && go build -o "$(PELTON_CLIENTS)/go-produce" .); \
 	else echo "no Go 1.24 here: the Go client is not tested"; fi
+
+.PHONY: conformance-clients
+conformance-clients: bootstrap python java node go ## The clients of the conformance suites, from their registries
+	@tests/conformance/setup.sh
 
 # --- benchmarks -------------------------------------------------------------------------------------------
 ROUNDS ?= 5

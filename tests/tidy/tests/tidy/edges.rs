@@ -50,6 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pelton-bench", &[]),
     ("pelton-simulation", &["pelton-core", "pelton-log", "pelton-record"]),
     ("pelton-e2e", &[]),
+    ("pelton-conformance", &["pelton-e2e"]),
     ("pelton-tidy", &[]),
 ];
 
