@@ -32,6 +32,8 @@ pub struct CoreConfig {
     pub offsets_retention_check_interval_ms: i64,
     /// `transaction.max.timeout.ms`.
     pub transaction_max_timeout_ms: i32,
+    /// `transactional.id.expiration.ms`: a transactional id that was idle for this long is forgotten.
+    pub transactional_id_expiration_ms: i64,
     /// Whether an acknowledgement waits for fdatasync (`durability=fsync`, the default) or for the write
     /// alone (`durability=replicated`, Kafka's default behaviour). A topic's `durability` goes before.
     pub fsync: bool,
@@ -75,6 +77,7 @@ impl Default for CoreConfig {
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
             offsets_retention_check_interval_ms: 10 * 60 * 1000,
             transaction_max_timeout_ms: 900_000,
+            transactional_id_expiration_ms: 7 * 24 * 60 * 60 * 1000,
             fsync: true,
             min_insync_replicas: 1,
             cleanup_policy: CleanupPolicy::default(),

@@ -35,8 +35,6 @@ use state::{Status, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// `transactional.id.expiration.ms`, Kafka's default: an id that was idle this long is forgotten.
-const ID_EXPIRATION_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// Most transactional ids of one coordinator. With 50 of them, 5 million.
 const MAX_IDS: usize = 100_000;
 /// Most ids that one tick looks at; the rest is due at the next one, which then comes at once.
@@ -109,7 +107,7 @@ impl Transactions {
     fn reschedule(&mut self, transactional_id: &Arc<str>) {
         let Some(entry) = self.entries.get_mut(transactional_id) else { return };
         self.deadlines.remove(&(entry.due, Arc::clone(transactional_id)));
-        entry.due = entry.deadline();
+        entry.due = entry.deadline(self.config.transactional_id_expiration_ms);
         self.deadlines.insert((entry.due, Arc::clone(transactional_id)));
     }
 
@@ -125,7 +123,7 @@ impl Entry {
         Self { transaction, previous: None, completion: None, due: Timestamp::default() }
     }
 
-    fn deadline(&self) -> Timestamp {
+    fn deadline(&self, id_expiration_ms: i64) -> Timestamp {
         let transaction = &self.transaction;
         match transaction.status {
             Status::Ongoing => {
@@ -135,7 +133,7 @@ impl Entry {
                 self.completion.as_ref().and_then(|completion| completion.retry_at).unwrap_or(Timestamp(i64::MAX))
             }
             Status::Empty | Status::CompleteCommit | Status::CompleteAbort => {
-                transaction.updated.plus_ms(ID_EXPIRATION_MS)
+                transaction.updated.plus_ms(id_expiration_ms)
             }
         }
     }

@@ -68,6 +68,7 @@ pub const KEYS: &[Key] = &[
     key("offsets.topic.num.partitions", "50"),
     key("transaction.state.log.num.partitions", "50"),
     key("transaction.max.timeout.ms", "900000"),
+    key("transactional.id.expiration.ms", "604800000"),
     key("group.min.session.timeout.ms", "6000"),
     key("group.max.session.timeout.ms", "1800000"),
     key("group.initial.rebalance.delay.ms", "3000"),

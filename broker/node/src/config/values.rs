@@ -137,6 +137,7 @@ impl<'a> Values<'a> {
             offsets_retention_ms: self.number("offsets.retention.minutes", 1..=MAX)? * 60_000,
             offsets_retention_check_interval_ms: self.number("offsets.retention.check.interval.ms", 1..=i64::MAX)?,
             transaction_max_timeout_ms: self.number("transaction.max.timeout.ms", 1..=MAX)? as i32,
+            transactional_id_expiration_ms: self.number("transactional.id.expiration.ms", 1..=MAX)?,
             fsync,
             ..self.appending()?
         };

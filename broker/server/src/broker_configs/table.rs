@@ -260,6 +260,12 @@ const OF_BROKERS: &[BrokerConfig] = &[
         "The longest transaction that a producer may ask for, in milliseconds.",
     ),
     config("transaction.state.log.num.partitions", Int(1), "50", "Partitions of __transaction_state."),
+    config(
+        "transactional.id.expiration.ms",
+        Int(1),
+        "604800000",
+        "How long a transactional id may be idle before it is forgotten, in milliseconds.",
+    ),
 ];
 
 /// Defaults of topic configs that have none themselves, since others of a coarser unit stand behind them.
