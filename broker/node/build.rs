@@ -1,4 +1,5 @@
-//! Embeds the templates of `pelton plugin new`, and the SDK files that they need, in the binary.
+//! Embeds the templates of `pelton plugin new`, and the SDK files that they need, in the binary; and has the linker keep
+//! apart what runs once.
 //!
 //! It reads `sdk/<language>/template/template.json` and writes the list of files as Rust, into `templates.rs` of the
 //! build's own directory. A file that is listed and missing fails the build.
@@ -14,6 +15,9 @@ fn main() {
     let sdk = sdk.canonicalize().unwrap_or_else(|e| panic!("{}: {e}", sdk.display()));
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={}", sdk.display());
+    // RocksDB runs some eighty initializers at every start, one in each of its files. Scattered over the binary, each brings
+    // the 64 KiB around it into memory; beside each other they are a few pages.
+    println!("cargo::rustc-link-arg-bins=-Wl,-z,keep-text-section-prefix");
     let mut out = String::from("&[\n");
     let mut languages: Vec<PathBuf> =
         fs::read_dir(&sdk).expect("the sdk folder is readable").flatten().map(|entry| entry.path()).collect();
