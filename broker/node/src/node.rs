@@ -22,6 +22,7 @@ use pelton_hooks::{Chains, Options};
 use pelton_jobs::JobRunner;
 use pelton_registry::Registry;
 use pelton_server::auth::AllowAll;
+use pelton_server::quota::Unlimited;
 use pelton_server::{Broker, Readiness, ServerConfig, Stage};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -191,6 +192,7 @@ fn server_config(config: &NodeConfig, readiness: Arc<Readiness>) -> ServerConfig
         default_configs: config.default_statics.clone(),
         readiness,
         authorizer: Arc::new(AllowAll),
+        quotas: Arc::new(Unlimited),
     }
 }
 

@@ -116,6 +116,7 @@ impl Broker {
             configs: config.configs,
             started,
             authorizer: config.authorizer,
+            quotas: config.quotas,
             request_max_bytes: config.request_max_bytes,
             max_idle: (config.connections_max_idle_ms > 0)
                 .then(|| Duration::from_millis(config.connections_max_idle_ms)),

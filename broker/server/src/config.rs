@@ -5,6 +5,7 @@ use crate::driver::cleaner::CleanerConfig;
 use crate::fetch::FetchConfig;
 use crate::net::quotas::ConnectionLimits;
 use crate::net::{Listener, SocketConfig};
+use crate::quota::{ClientQuotas, Unlimited};
 use crate::readiness::Readiness;
 use pelton_core::config::CoreConfig;
 use std::collections::BTreeMap;
@@ -68,6 +69,8 @@ pub struct ServerConfig {
     pub default_configs: BTreeMap<String, String>,
     /// Who may do what.
     pub authorizer: Arc<dyn Authorizer>,
+    /// What clients may use up.
+    pub quotas: Arc<dyn ClientQuotas>,
     /// Where the broker says how far it is.
     pub readiness: Arc<Readiness>,
 }
@@ -115,6 +118,7 @@ impl Default for ServerConfig {
             configs: BTreeMap::new(),
             default_configs: BTreeMap::new(),
             authorizer: Arc::new(AllowAll),
+            quotas: Arc::new(Unlimited),
             readiness: Arc::default(),
         }
     }

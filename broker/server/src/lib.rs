@@ -21,6 +21,7 @@ pub mod hooks;
 pub mod metrics;
 pub mod net;
 pub mod protocol;
+pub mod quota;
 mod readiness;
 mod seldom;
 mod server;

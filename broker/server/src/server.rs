@@ -9,6 +9,7 @@ use crate::hooks::TopicTable;
 use crate::metrics::Metrics;
 use crate::net::Connections;
 use crate::net::memory::RequestMemory;
+use crate::quota::ClientQuotas;
 use crate::topic_configs::{self, Altering};
 use pelton_core::cluster::ClusterImage;
 use pelton_core::config::CoreConfig;
@@ -58,6 +59,8 @@ pub struct Server {
     pub started: Started,
     /// Who may do what.
     pub authorizer: Arc<dyn Authorizer>,
+    /// What clients may use up.
+    pub quotas: Arc<dyn ClientQuotas>,
     /// The largest request.
     pub request_max_bytes: usize,
     /// How long a connection may be silent.

@@ -25,6 +25,7 @@ mod log_moves;
 mod numbers;
 mod permissions;
 mod produce_fetch;
+mod quotas;
 mod restart;
 mod starting;
 mod topics;

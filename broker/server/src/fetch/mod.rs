@@ -83,6 +83,19 @@ impl FetchState {
         self.sessions().finish(self.now_ms(), fetching, told, new_id)
     }
 
+    /// As [`Sessions::would_say`].
+    pub fn would_say(&self, fetching: &Fetching, told: &[Told]) -> Vec<bool> {
+        self.sessions().would_say(fetching, told)
+    }
+
+    /// As [`Sessions::finish_untold`].
+    ///
+    /// # Errors
+    /// See [`SessionError`].
+    pub fn finish_untold(&self, fetching: &Fetching) -> Result<i32, SessionError> {
+        self.sessions().finish_untold(fetching)
+    }
+
     /// Sessions that are kept, and their partitions together.
     pub fn session_counts(&self) -> (usize, usize) {
         let sessions = self.sessions();

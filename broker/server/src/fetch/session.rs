@@ -275,6 +275,28 @@ impl Sessions {
         Ok(Finished { session_id, said: all })
     }
 
+    /// Of each partition of a fetch, whether its answer would have to say it. Changes nothing.
+    pub fn would_say(&self, fetching: &Fetching, told: &[Told]) -> Vec<bool> {
+        let session = match fetching.kind {
+            Kind::Incremental { id, .. } => self.sessions.get(&id),
+            Kind::Sessionless | Kind::Full { .. } => None,
+        };
+        let pairs = fetching.partitions.iter().zip(told);
+        let cached = |key: &PartitionKey| session.and_then(|session| session.partitions.get(key));
+        pairs.map(|((key, _), told)| cached(key).is_none_or(|cached| cached.is_news(told))).collect()
+    }
+
+    /// The session of a fetch that is answered with nothing, and whose client is none the wiser: [`NO_SESSION`] where it had none
+    /// yet.
+    ///
+    /// # Errors
+    /// As for [`Sessions::finish`].
+    pub fn finish_untold(&self, fetching: &Fetching) -> Result<i32, SessionError> {
+        let Kind::Incremental { id, epoch } = fetching.kind else { return Ok(NO_SESSION) };
+        let session = self.sessions.get(&id).filter(|session| session.epoch == epoch);
+        session.map(|_| id).ok_or(SessionError::InvalidEpoch)
+    }
+
     /// Begins a session, if there is room for it.
     fn create(
         &mut self,
@@ -390,6 +412,13 @@ impl Sessions {
     }
 }
 
+impl Cached {
+    /// Whether the client does not know that yet.
+    fn is_news(&self, told: &Told) -> bool {
+        told.records || told.failed || self.high_watermark != told.high_watermark || self.log_start != told.log_start
+    }
+}
+
 impl Session {
     /// Notes what is asked of a partition from now on; a new one goes to the end of the row.
     fn name(&mut self, key: &PartitionKey, asked: Asked) {
@@ -412,19 +441,10 @@ impl Session {
     /// Notes what the client knows now; says whether that is news.
     fn remember(&mut self, key: &PartitionKey, told: &Told) -> bool {
         let Some(cached) = self.partitions.get_mut(key) else { return true };
-        let mut news = told.records || told.failed;
-        if cached.high_watermark != told.high_watermark {
-            cached.high_watermark = told.high_watermark;
-            news = true;
-        }
-        if cached.log_start != told.log_start {
-            cached.log_start = told.log_start;
-            news = true;
-        }
-        if told.failed {
-            // When the error goes away, that is news.
-            cached.high_watermark = -1;
-        }
+        let news = cached.is_news(told);
+        cached.log_start = told.log_start;
+        // When the error goes away, that is news.
+        cached.high_watermark = if told.failed { -1 } else { told.high_watermark };
         news
     }
 

@@ -15,7 +15,8 @@ use crate::protocol::codec::{self, Malformed};
 use crate::protocol::text;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
-use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
+use std::time::Duration;
 
 /// The features, each supported in one version alone, which is finalized.
 pub const FEATURES: &[(&str, i16)] = &[("transaction.version", 1)];
@@ -46,7 +47,12 @@ pub async fn handle(scope: Scope, _: ApiVersionsRequest) -> Option<ApiVersionsRe
 pub fn unknown_version(correlation_id: i32, control: bool) -> Result<Handling, Malformed> {
     let response = list(control).with_error_code(ResponseError::UnsupportedVersion.code());
     let frame = codec::response_frame(correlation_id, 0, 0, &response)?;
-    Ok(Box::new(move |_| Box::pin(async move { Ok(Some(Answer { frame: frame.into(), admitted: None })) })))
+    Ok(Box::new(move |scope| {
+        // What v0 cannot tell its client is done to its connection all the same.
+        scope.charging.charge_time(Duration::ZERO);
+        scope.charging.settle(ApiKey::ApiVersions);
+        Box::pin(async move { Ok(Some(Answer { frame: frame.into(), admitted: None })) })
+    }))
 }
 
 /// The control listener serves no data, and says so.

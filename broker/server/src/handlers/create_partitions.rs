@@ -3,7 +3,11 @@
 //! The count is the total that a topic is to have; fewer or as many as there are is INVALID_PARTITIONS. An assignment by
 //! hand must have one list of brokers for each new partition, with this node alone in it. Records and committed offsets stay
 //! where they are, and what is attached to a topic counts the new partitions when the answer leaves. A topic that stands in the
-//! request twice is refused; the others are enlarged one by one. v2 is flexible, v3 knows a quota on such changes.
+//! request twice is refused; the others are enlarged one by one. v2 is flexible.
+//!
+//! Charged with: the partitions that topics can be given, one topic after the other, also when they are only validated
+//! (`controller_mutation_rate`, KIP-599); its time. From v3 on a topic over the quota is refused, THROTTLING_QUOTA_EXCEEDED; before,
+//! all are enlarged, and the client is throttled.
 //!
 //! Left out: the timeout, since nothing waits for another broker; partitions of the topics that the broker keeps its own
 //! state in, which are found by their number.
@@ -12,9 +16,10 @@
 //! of the cluster.
 
 use super::Scope;
+use super::charging::Denied;
 use super::create_topics::check_replicas;
 use crate::auth::{AclOperation, Resource};
-use crate::protocol::error_code::{NONE, Operation, code};
+use crate::protocol::error_code::NONE;
 use crate::protocol::text;
 use crate::topic_configs;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
@@ -24,43 +29,68 @@ use pelton_core::event::MorePartitions;
 use pelton_core::refusal::Refusal;
 use std::collections::BTreeMap;
 
+/// First version that is refused what is over its client's quota.
+const STRICT: i16 = 3;
+
+/// A topic that is to be enlarged, or why it is not.
+type Checked = Result<MorePartitions, Denied>;
+
 /// Enlarges the topics, or only checks that it could.
 pub async fn handle(scope: Scope, request: CreatePartitionsRequest) -> Option<CreatePartitionsResponse> {
     let mut named = BTreeMap::new();
     for topic in &request.topics {
         *named.entry(topic.name.clone()).or_insert(0usize) += 1;
     }
-    let mut wanted = Vec::new();
-    let mut refused = Vec::with_capacity(request.topics.len());
+    let mut checked = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        let checked = if named[&topic.name] > 1 {
+        let result = if named[&topic.name] > 1 {
             Err(Refusal::InvalidRequest("Duplicate topic name.".to_owned()))
         } else {
             check(&scope, topic)
         };
-        if checked.is_ok() {
-            wanted.push(MorePartitions { name: topic.name.0.as_str().into(), count: topic.count });
-        }
-        refused.push(checked.err());
+        let wanted = || MorePartitions { name: topic.name.0.as_str().into(), count: topic.count };
+        checked.push(result.map(|()| wanted()).map_err(Denied::from));
     }
+    if scope.charging.is_on() {
+        charge(&scope, &mut checked).await;
+    }
+    let wanted: Vec<MorePartitions> = checked.iter().filter_map(|checked| checked.clone().ok()).collect();
     let grown = if wanted.is_empty() {
         Ok(Vec::new())
     } else {
         topic_configs::grow(&scope.server, wanted, &scope.by(), request.validate_only).await
     };
     let mut grown = grown.map(Vec::into_iter);
-    let results = request.topics.into_iter().zip(refused).map(|(topic, refused)| {
-        let refusal = match (refused, &mut grown) {
-            (Some(refusal), _) => Some(refusal),
-            (None, Ok(grown)) => grown.next().map_or(Some(Refusal::RequestTimedOut), |(_, result)| result.err()),
-            (None, Err(refusal)) => Some(refusal.clone()),
+    let results = request.topics.into_iter().zip(checked).map(|(topic, checked)| {
+        let refusal = match (checked, &mut grown) {
+            (Err(denied), _) => Some(denied),
+            (Ok(_), Ok(grown)) => {
+                let refusal = grown.next().map_or(Some(Refusal::RequestTimedOut), |(_, result)| result.err());
+                refusal.map(Denied::from)
+            }
+            (Ok(_), Err(refusal)) => Some(refusal.clone().into()),
         };
         CreatePartitionsTopicResult::default()
             .with_name(topic.name)
-            .with_error_code(refusal.as_ref().map_or(NONE, |refusal| code(Operation::Admin, refusal)))
+            .with_error_code(refusal.as_ref().map_or(NONE, Denied::code))
             .with_error_message(refusal.map(|refusal| text::wire(&refusal.to_string())))
     });
     Some(CreatePartitionsResponse::default().with_results(results.collect()))
+}
+
+/// Charges for those that can be enlarged, and denies those that are over the quota.
+async fn charge(scope: &Scope, checked: &mut [Checked]) {
+    let (image, wanted): (_, Vec<_>) =
+        (scope.image(), checked.iter().filter_map(|checked| checked.clone().ok()).collect());
+    // Who is refused as a whole is so once more when the topics are to be enlarged, and told why.
+    let Ok(possible) = topic_configs::grow(&scope.server, wanted, &scope.by(), true).await else { return };
+    for (checked, (_, possible)) in checked.iter_mut().filter(|checked| checked.is_ok()).zip(possible) {
+        let (Ok(more), Ok(_)) = (&*checked, possible) else { continue };
+        let now = image.topic(&more.name).map_or(0, |described| described.partitions);
+        if let Err(denied) = scope.charging.mutate(more.count.saturating_sub(now), scope.version >= STRICT) {
+            *checked = Err(denied);
+        }
+    }
 }
 
 /// What can be said without the cluster part: whether the client may, and whether the assignment fits.

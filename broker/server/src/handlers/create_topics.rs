@@ -7,12 +7,17 @@
 //! the request twice is refused; the others are made one by one. Names follow Kafka's rules, also that no two differ in `.` and
 //! `_` alone. Configs are checked by the table of topic configs, those of plugins where plugins are known.
 //!
+//! Charged with: the partitions of the topics that can be made, one topic after the other, also when they are only validated
+//! (`controller_mutation_rate`, KIP-599); its time. From v6 on a topic over the quota is refused, THROTTLING_QUOTA_EXCEEDED; before,
+//! all are made, and the client is throttled.
+//!
 //! Left out: the timeout, since creation does not wait for another broker.
 //!
 //! Memory: a topic of a few bytes is answered with all its configs, some three kilobytes, and takes some hundred bytes for each
 //! partition, which are bounded by those of the cluster.
 
 use super::Scope;
+use super::charging::Denied;
 use crate::auth::{AclOperation, Resource};
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::text;
@@ -25,23 +30,32 @@ use pelton_core::event::{NewTopic, TopicRefusal};
 use pelton_core::refusal::Refusal;
 use std::collections::BTreeMap;
 
+/// First version that is refused what is over its client's quota.
+const STRICT: i16 = 6;
+
+/// A topic that is to be made, or why it is not.
+type Checked = Result<NewTopic, Denied>;
+
 /// Creates the topics, or only checks them.
 pub async fn handle(scope: Scope, request: CreateTopicsRequest) -> Option<CreateTopicsResponse> {
     let mut named = BTreeMap::new();
     for topic in &request.topics {
         *named.entry(topic.name.clone()).or_insert(0usize) += 1;
     }
-    let checked: Vec<Result<NewTopic, Refusal>> = request
+    let mut checked: Vec<Checked> = request
         .topics
         .iter()
         .map(|topic| {
             if named[&topic.name] > 1 {
                 let why = format!("the request names {} more than once", topic.name.0);
-                return Err(Refusal::InvalidRequest(why));
+                return Err(Refusal::InvalidRequest(why).into());
             }
-            new_topic(&scope, topic)
+            Ok(new_topic(&scope, topic)?)
         })
         .collect();
+    if scope.charging.is_on() {
+        charge(&scope, &mut checked).await;
+    }
     let wanted: Vec<NewTopic> = checked.iter().filter_map(|checked| checked.clone().ok()).collect();
     let created = if wanted.is_empty() {
         Ok(Vec::new())
@@ -56,14 +70,28 @@ pub async fn handle(scope: Scope, request: CreateTopicsRequest) -> Option<Create
     Some(CreateTopicsResponse::default().with_topics(results.collect()))
 }
 
+/// Charges for those that can be made, and denies those that are over the quota.
+async fn charge(scope: &Scope, checked: &mut [Checked]) {
+    let wanted: Vec<NewTopic> = checked.iter().filter_map(|checked| checked.clone().ok()).collect();
+    // Who is refused as a whole is so once more when the topics are to be made, and told why.
+    let Ok(possible) = topic_configs::create(&scope.server, wanted, true).await else { return };
+    for (checked, (_, possible)) in checked.iter_mut().filter(|checked| checked.is_ok()).zip(possible) {
+        if let (Ok(new), Ok(_)) = (&*checked, possible)
+            && let Err(denied) = scope.charging.mutate(new.partitions, scope.version >= STRICT)
+        {
+            *checked = Err(denied);
+        }
+    }
+}
+
 /// The topic as it was made, by the next of the results.
 fn made(
     new: NewTopic,
     created: &mut Result<std::vec::IntoIter<TopicRefusal>, Refusal>,
-) -> Result<(TopicImage, i16), Refusal> {
+) -> Result<(TopicImage, i16), Denied> {
     let (_, result) = match created {
         Ok(results) => results.next().ok_or(Refusal::RequestTimedOut)?,
-        Err(refusal) => return Err(refusal.clone()),
+        Err(refusal) => return Err(refusal.clone().into()),
     };
     let image = TopicImage::new(result?, new.partitions, new.configs, new.internal);
     Ok((image, new.replication_factor.max(1)))
@@ -138,15 +166,13 @@ pub fn check_replicas(node: i32, brokers: &[BrokerId]) -> Result<(), Refusal> {
 fn topic_result(
     scope: &Scope,
     topic: CreatableTopic,
-    result: Result<(TopicImage, i16), Refusal>,
+    result: Result<(TopicImage, i16), Denied>,
 ) -> CreatableTopicResult {
     let response = CreatableTopicResult::default().with_name(topic.name);
     let (image, replication_factor) = match result {
         Ok(made) => made,
-        Err(refusal) => {
-            return response
-                .with_error_code(code(Operation::Admin, &refusal))
-                .with_error_message(Some(text::wire(&refusal.to_string())));
+        Err(denied) => {
+            return response.with_error_code(denied.code()).with_error_message(Some(text::wire(&denied.to_string())));
         }
     };
     let response = response.with_topic_id(text::uuid(image.id)).with_error_message(None);

@@ -7,13 +7,18 @@
 //! A topic that the client may not see is as good as none where it is named by id, so that ids tell no names; by name he is
 //! told that he may not, whether there is one or not.
 //!
+//! Charged with: the partitions of the topics that can be deleted, one topic after the other (`controller_mutation_rate`, KIP-599);
+//! its time. From v5 on a topic over the quota is refused, THROTTLING_QUOTA_EXCEEDED; before, all are deleted, and the client is
+//! throttled.
+//!
 //! Left out: the timeout, since deletion does not wait for another broker.
 //!
 //! Memory: some 100 bytes of answer for each topic of the request, which takes at least 3.
 
 use super::Scope;
+use super::charging::Denied;
 use crate::auth::{AclOperation, Resource};
-use crate::protocol::error_code::{NONE, Operation, code};
+use crate::protocol::error_code::NONE;
 use crate::protocol::text;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -24,6 +29,9 @@ use pelton_core::model::TopicId;
 use pelton_core::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// First version that is refused what is over its client's quota.
+const STRICT: i16 = 5;
 
 /// Deletes the topics that exist.
 pub async fn handle(scope: Scope, request: DeleteTopicsRequest) -> Option<DeleteTopicsResponse> {
@@ -42,25 +50,36 @@ pub async fn handle(scope: Scope, request: DeleteTopicsRequest) -> Option<Delete
     for (name, _) in found.iter().flatten() {
         *times.entry(name.clone()).or_default() += 1;
     }
-    let once = times.iter().filter(|(_, times)| **times == 1).map(|(name, _)| name.clone());
-    let deleted = delete(&scope, once.collect()).await;
+    let (mut once, mut denied) = (Vec::new(), BTreeMap::new());
+    for (name, _) in found.iter().flatten().filter(|(name, _)| times.get(name) == Some(&1)) {
+        let partitions = image.topic(name).map_or(0, |described| described.partitions);
+        match scope.charging.mutate(partitions, scope.version >= STRICT) {
+            Ok(()) => once.push(name.clone()),
+            Err(over) => drop(denied.insert(name.clone(), over)),
+        }
+    }
+    let deleted = delete(&scope, once).await;
     let outcome = |name: &Arc<str>| match &deleted {
         _ if times.get(name).is_some_and(|times| *times > 1) => {
-            Err(Refusal::InvalidRequest("Duplicate topic name.".to_owned()))
+            Err(Refusal::InvalidRequest("Duplicate topic name.".to_owned()).into())
         }
-        Ok(deleted) => deleted.get(name).cloned().unwrap_or(Err(Refusal::UnknownTopicOrPartition)),
-        Err(refusal) => Err(refusal.clone()),
+        _ if denied.contains_key(name) => Err(denied[name].clone()),
+        Ok(deleted) => {
+            let result = deleted.get(name).cloned().unwrap_or(Err(Refusal::UnknownTopicOrPartition));
+            result.map_err(Denied::from)
+        }
+        Err(refusal) => Err(refusal.clone().into()),
     };
     let responses = asked.into_iter().zip(found).map(|(topic, found)| {
         let (name, id, outcome) = match found {
             Ok((name, id)) => (Some(TopicName(text::wire(&name))), text::uuid(id), outcome(&name)),
-            Err(refusal) => (topic.name, topic.topic_id, Err(refusal)),
+            Err(refusal) => (topic.name, topic.topic_id, Err(refusal.into())),
         };
         let message = outcome.as_ref().err().filter(|_| scope.version >= 5).map(|r| text::wire(&r.to_string()));
         DeletableTopicResult::default()
             .with_name(name)
             .with_topic_id(id)
-            .with_error_code(outcome.err().map_or(NONE, |refusal| code(Operation::Admin, &refusal)))
+            .with_error_code(outcome.err().map_or(NONE, |denied| denied.code()))
             .with_error_message(message)
     });
     Some(DeleteTopicsResponse::default().with_responses(responses.collect()))

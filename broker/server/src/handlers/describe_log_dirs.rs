@@ -13,7 +13,7 @@ use super::{Answer, Call, Handling, Scope};
 use crate::auth::{AclOperation, Resource};
 use crate::driver::directories::placement::DirectoryIndex;
 use crate::driver::directories::{LogDirectories, absolute};
-use crate::protocol::answer_errors;
+use crate::protocol::answer_fields;
 use crate::protocol::codec::{Malformed, Prelude};
 use crate::protocol::error_code::{NONE, Operation, code};
 use crate::protocol::text;
@@ -27,6 +27,7 @@ use kafka_protocol::protocol::Encodable;
 use pelton_core::model::{METADATA_TOPIC, Offset, TopicPartition};
 use pelton_core::refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 
 /// Bytes of a file system, and bytes of it that are free.
@@ -48,11 +49,13 @@ pub fn serve(mut call: Call) -> Result<Handling, Malformed> {
     }
     let request = super::decode_as(&mut call, LAST_WRITTEN)?;
     Ok(Box::new(move |scope| {
-        let (admitted, numbers) = (scope.admitted.clone(), scope.server.metrics.clone());
-        let answering = handle(scope, request);
+        let (admitted, numbers, charging) =
+            (scope.admitted.clone(), scope.server.metrics.clone(), scope.charging.clone());
         Box::pin(async move {
-            let Some(response) = answering.await else { return Ok(None) };
-            answer_errors::count(&numbers, ApiKey::DescribeLogDirs, &response);
+            let mut answering = pin!(handle(scope, request));
+            let settled = charging.settled(ApiKey::DescribeLogDirs, answering.as_mut());
+            let Some(response) = settled.await? else { return Ok(None) };
+            answer_fields::count_errors(&numbers, ApiKey::DescribeLogDirs, &response);
             let frame = frame_of_v5(correlation_id, &response)?;
             Ok(Some(Answer { frame: frame.into(), admitted: admitted.take() }))
         })

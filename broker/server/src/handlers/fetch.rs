@@ -12,26 +12,32 @@
 //! them; where they fail closed, the partition is answered UNKNOWN_SERVER_ERROR without records. How much a fetch waits
 //! for is counted in what was found.
 //!
+//! Charged with: its time, and then the bytes of the answer (`consumer_byte_rate`), before hooks have seen the records. Where either
+//! throttles, the answer has no records and no partitions, its bytes are taken back, and a session stands as before; and no
+//! fetch reads more than its client's quota could ever let through. A follower that may do what brokers do is charged nothing.
+//!
 //! Left out: reads by followers, diverging epochs (v12), new leaders in the answer (v16).
 
 use super::fetch_plan::{Limits, PERMIT_BYTES, Read, Wanted, read_all};
 use super::scope::partition_of;
 use super::{Answer, Call, Handling, Scope};
-use crate::auth::AclOperation;
+use crate::auth::{AclOperation, Resource};
 use crate::driver::first_of;
 use crate::fetch::check_all;
-use crate::fetch::session::{Asked, Fetching, PartitionKey, SessionError, SessionRequest, Told, TopicKey};
+use crate::fetch::session::{Asked, Fetching, NO_SESSION, PartitionKey, SessionError, SessionRequest, Told, TopicKey};
 use crate::hooks::consume::{Outgoing, Unread, fit};
 use crate::metrics::TopicNumbers;
-use crate::protocol::answer_errors;
+use crate::protocol::answer_fields;
 use crate::protocol::codec::{Malformed, Prelude};
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::fetch_answer::{AnsweredPartition, AnsweredTopic, FetchAnswer};
+use crate::quota::Charge;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, FetchRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use pelton_core::event::{PartitionRequest, Records};
 use pelton_core::model::{Isolation, LeaderEpoch, TopicPartition};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -51,33 +57,106 @@ pub fn serve(mut call: Call) -> Result<Handling, Malformed> {
     let Prelude { version, correlation_id, .. } = call.prelude;
     let request = super::decode(&mut call)?;
     Ok(Box::new(move |scope| {
-        let (admitted, numbers) = (scope.admitted.clone(), scope.server.metrics.clone());
-        let answering = handle(scope, request);
+        let (admitted, numbers, charging) =
+            (scope.admitted.clone(), scope.server.metrics.clone(), scope.charging.clone());
         Box::pin(async move {
-            let answer = answering.await;
-            answer_errors::count(&numbers, ApiKey::Fetch, &answer);
+            let mut answer = handle(scope, request).await;
+            answer.throttle_time_ms = charging.settle(ApiKey::Fetch);
+            answer_fields::count_errors(&numbers, ApiKey::Fetch, &answer);
             let frame = answer.frame(correlation_id, version)?;
             Ok(Some(Answer { frame, admitted: admitted.take() }))
         })
     }))
 }
 
-/// Reads, waiting for data as long as the client wants to wait.
+/// What a fetch has found.
+struct Found {
+    fetching: Fetching,
+    wanted: Vec<Wanted>,
+    reads: Vec<Read>,
+}
+
+/// Reads, and lets leave what the client's quota and the hooks let through.
 async fn handle(scope: Scope, request: FetchRequest) -> FetchAnswer {
-    let deadline = Instant::now() + Duration::from_millis((request.max_wait_ms.max(0) as u64).min(MAX_WAIT_MS));
     let isolation = if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
-    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(scope.server.fetching.config.fetch_max_bytes);
-    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes);
-    let (session, named, forgotten) = flat(&scope, request);
-    let named_count = named.len();
-    let fetching = match scope.server.fetching.begin(session, named, &forgotten) {
-        Ok(fetching) => fetching,
+    let charged = scope.charging.is_on() && !is_follower(&scope, &request);
+    let mut finding = pin!(find(&scope, request, isolation, charged));
+    let (found, spent) = scope.charging.timed(finding.as_mut()).await;
+    if charged {
+        scope.charging.charge_time(spent);
+    }
+    let mut found = match found {
+        Ok(found) => found,
         Err(error) => return FetchAnswer { error_code: session_error(error), ..FetchAnswer::default() },
     };
+    let numbers: Vec<_> = found.wanted.iter_mut().map(|wanted| wanted.numbers.take()).collect();
+    if charged && is_over_quota(&scope, &found, isolation) {
+        numbers.iter().flatten().for_each(|numbers| numbers.fetch_requests.add(1));
+        scope.admitted.put(None);
+        return untold(&scope, &found.fetching);
+    }
+    let outgoing = consumed(&scope, found.wanted, found.reads).await;
+    tally(&numbers, &outgoing);
+    answer(&scope, &found.fetching, outgoing, isolation)
+}
+
+/// Whether a broker asks, which no quota is for.
+fn is_follower(scope: &Scope, request: &FetchRequest) -> bool {
+    replica_id(request) >= 0 && scope.authorize(AclOperation::ClusterAction, Resource::Cluster)
+}
+
+/// The broker that says that it asks; negative where a consumer does.
+fn replica_id(request: &FetchRequest) -> i32 {
+    request.replica_id.0.max(request.replica_state.replica_id.0)
+}
+
+/// Charges for the answer as it would be; says whether it must not be given.
+fn is_over_quota(scope: &Scope, found: &Found, isolation: Isolation) -> bool {
+    let partitions = found.fetching.partitions.iter().zip(&found.reads);
+    let answered: Vec<AnsweredPartition> = partitions
+        .map(|((key, _), read)| partition_data(key.partition, read.clone().map_err(Unread::Refused), isolation))
+        .collect();
+    let told: Vec<Told> = answered.iter().map(told).collect();
+    let said = scope.server.fetching.would_say(&found.fetching, &told);
+    let topics = topics(&found.fetching, answered, said);
+    let bytes = FetchAnswer { topics, ..FetchAnswer::default() }.charged_bytes(scope.version);
+    // What is longer than a frame can be is told when it is to be written.
+    let charge = Charge::Fetch(bytes.unwrap_or(i32::MAX as usize));
+    scope.charging.charge(charge);
+    let throttled = scope.charging.is_throttled();
+    if throttled {
+        scope.charging.take_back(charge);
+    }
+    throttled
+}
+
+/// The answer to a client that is throttled: nothing, and its session knows that.
+fn untold(scope: &Scope, fetching: &Fetching) -> FetchAnswer {
+    let (error_code, session_id) = match scope.server.fetching.finish_untold(fetching) {
+        Ok(session_id) => (0, session_id),
+        Err(error) => (session_error(error), NO_SESSION),
+    };
+    FetchAnswer { error_code, session_id, ..FetchAnswer::default() }
+}
+
+/// Reads, waiting for data as long as the client wants to wait.
+async fn find(
+    scope: &Scope,
+    request: FetchRequest,
+    isolation: Isolation,
+    charged: bool,
+) -> Result<Found, SessionError> {
+    let deadline = Instant::now() + Duration::from_millis((request.max_wait_ms.max(0) as u64).min(MAX_WAIT_MS));
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(scope.server.fetching.config.fetch_max_bytes);
+    let max_bytes = if charged { max_bytes.min(scope.charging.max_fetch_bytes()) } else { max_bytes };
+    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes);
+    let (session, named, forgotten) = flat(scope, request);
+    let named_count = named.len();
+    let fetching = scope.server.fetching.begin(session, named, &forgotten)?;
     let unnamed = fetching.partitions.len().saturating_sub(named_count);
     let limits = Limits { max_bytes, isolation, answer_bytes: unnamed * UNNAMED_BYTES };
-    let mut wanted = wanted(&scope, &fetching);
-    let mut reads = read_all(&scope, &wanted, limits).await;
+    let wanted = wanted(scope, &fetching);
+    let mut reads = read_all(scope, &wanted, limits).await;
     let mut looks = 0;
     while !enough(&wanted, &reads, min_bytes) && Instant::now() < deadline {
         let next: Vec<(TopicPartition, i64)> = next_offsets(&wanted, &reads);
@@ -95,13 +174,10 @@ async fn handle(scope: Scope, request: FetchRequest) -> FetchAnswer {
         if tokio::time::timeout_at(deadline, woken).await.is_ok() && looks > PROMPT_LOOKS {
             tokio::time::sleep_until(deadline.min(Instant::now() + PACE)).await;
         }
-        reads = read_all(&scope, &wanted, limits).await;
+        reads = read_all(scope, &wanted, limits).await;
     }
-    let numbers: Vec<_> = wanted.iter_mut().map(|wanted| wanted.numbers.take()).collect();
     check_all(&scope.server, &mut reads).await;
-    let outgoing = consumed(&scope, wanted, reads).await;
-    tally(&numbers, &outgoing);
-    answer(&scope, &fetching, outgoing, isolation)
+    Ok(Found { fetching, wanted, reads })
 }
 
 /// What the request says of its session, the partitions that it names, and those that it forgets.
@@ -115,7 +191,7 @@ fn flat(scope: &Scope, request: FetchRequest) -> (SessionRequest, Vec<(Partition
         id: request.session_id,
         epoch: request.session_epoch,
         by_id,
-        privileged: request.replica_id.0 >= 0 || request.replica_state.replica_id.0 >= 0,
+        privileged: replica_id(&request) >= 0,
     };
     let mut named = Vec::with_capacity(request.topics.iter().map(|topic| topic.partitions.len()).sum());
     for topic in &request.topics {
@@ -238,9 +314,15 @@ fn answer(scope: &Scope, fetching: &Fetching, outgoing: Vec<Outgoing>, isolation
         Ok(finished) => finished,
         Err(error) => return FetchAnswer { error_code: session_error(error), ..FetchAnswer::default() },
     };
+    let topics = topics(fetching, answered, finished.said);
+    FetchAnswer { session_id: finished.session_id, topics, ..FetchAnswer::default() }
+}
+
+/// The partitions that must be said, by topic.
+fn topics(fetching: &Fetching, answered: Vec<AnsweredPartition>, said: Vec<bool>) -> Vec<AnsweredTopic> {
     let mut topics: Vec<AnsweredTopic> = Vec::new();
     let mut last: Option<&TopicKey> = None;
-    for (((key, _), data), said) in fetching.partitions.iter().zip(answered).zip(finished.said) {
+    for (((key, _), data), said) in fetching.partitions.iter().zip(answered).zip(said) {
         if !said {
             continue;
         }
@@ -253,7 +335,7 @@ fn answer(scope: &Scope, fetching: &Fetching, outgoing: Vec<Outgoing>, isolation
             topic.partitions.push(data);
         }
     }
-    FetchAnswer { error_code: 0, session_id: finished.session_id, topics }
+    topics
 }
 
 fn told(answered: &AnsweredPartition) -> Told {

@@ -16,6 +16,7 @@ mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod alter_user_scram_credentials;
 mod api_versions;
+mod charging;
 mod config_alteration;
 mod create_acls;
 mod create_partitions;
@@ -71,7 +72,7 @@ mod write_txn_markers;
 pub use scope::{ConnectionFacts, Scope, partition_answer, unexpected};
 
 use crate::net::memory::Class;
-use crate::protocol::answer_errors;
+use crate::protocol::answer_fields;
 use crate::protocol::codec::{self, Frame, Malformed, Prelude};
 use crate::protocol::shape::{self, Shape};
 use crate::protocol::shapes;
@@ -81,8 +82,9 @@ use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use std::any::Any;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// An answer, ready to be written.
@@ -296,8 +298,10 @@ pub fn waits_for_clients(key: i16) -> bool {
 /// # Errors
 /// When the frame is not a request that is served: the connection must be closed.
 pub fn begin(server: &Arc<Server>, connection: &Arc<ConnectionFacts>, frame: Bytes) -> Result<Answering, Malformed> {
+    let charged = server.quotas.enforced().then(Instant::now);
     let Received { prelude, client_id, handling } = receive(frame, connection.control)?;
-    Ok(handling(Scope::new(server.clone(), connection.clone(), prelude.version, &client_id)))
+    let decoding = charged.map(|begun| begun.elapsed());
+    Ok(handling(Scope::new(server.clone(), connection.clone(), prelude.version, &client_id, decoding)))
 }
 
 /// Reads a request whole: everything that is decided by its bytes alone, and by whether it came in by the control
@@ -377,15 +381,17 @@ where
 {
     let Prelude { version, correlation_id, .. } = call.prelude;
     let version = version.min(last);
+    let (key, body_bytes) = (call.api.key, call.body.len());
     let request = decode_as(&mut call, version)?;
-    let key = call.api.key;
-    Ok(Box::new(move |scope| {
+    Ok(Box::new(move |mut scope| {
+        scope.body_bytes = body_bytes;
         let header_version = key.response_header_version(version);
-        let (admitted, numbers) = (scope.admitted.clone(), scope.server.metrics.clone());
-        let answering = handler(scope, request);
+        let (admitted, numbers, charging) =
+            (scope.admitted.clone(), scope.server.metrics.clone(), scope.charging.clone());
         Box::pin(async move {
-            let Some(response) = answering.await.response()? else { return Ok(None) };
-            answer_errors::count(&numbers, key, &response);
+            let mut answering = pin!(handler(scope, request));
+            let Some(response) = charging.settled(key, answering.as_mut()).await? else { return Ok(None) };
+            answer_fields::count_errors(&numbers, key, &response);
             let frame = codec::response_frame(correlation_id, header_version, version, &response)?;
             Ok(Some(Answer { frame: frame.into(), admitted: admitted.take() }))
         })

@@ -16,6 +16,9 @@
 //! Who may not write with the transactional id of the request has none of its batches appended; who may not write to a topic
 //! is told so before he learns whether there is one of that name.
 //!
+//! Charged with: the bytes of the body (`producer_byte_rate`), unless the transactional id is refused; then its time, which is free
+//! with acks=0. A producer over its quota is throttled; its batches are appended all the same.
+//!
 //! Left out: new leaders in the answer (v10), implicit enlisting of partitions (v12, which clients use only when the
 //! feature `transaction.version` is 2), record formats before 2.
 
@@ -27,6 +30,7 @@ use crate::metrics::TopicNumbers;
 use crate::protocol::codec::Malformed;
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::{records, text};
+use crate::quota::Charge;
 use crate::server::now_ms;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
@@ -136,7 +140,14 @@ pub async fn handle(scope: Scope, request: ProduceRequest) -> Result<Option<Prod
         }
         begun.push((topic, answers));
     }
+    let charge = || {
+        if allowed.is_ok() {
+            scope.charging.charge(Charge::Produce(scope.body_bytes));
+        }
+    };
     if acks == Ok(Acks::None) {
+        charge();
+        scope.charging.spare_time();
         unacknowledged(begun.into_iter().flat_map(|(_, answers)| answers).map(|(_, tally, pending)| (tally, pending)))
             .await?;
         return Ok(None);
@@ -160,6 +171,7 @@ pub async fn handle(scope: Scope, request: ProduceRequest) -> Result<Option<Prod
                 .with_partition_responses(partitions),
         );
     }
+    charge();
     Ok(Some(ProduceResponse::default().with_responses(responses)))
 }
 

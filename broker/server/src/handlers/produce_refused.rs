@@ -8,6 +8,11 @@ use super::{Answer, Call, Handling};
 use crate::protocol::codec::Malformed;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::ApiKey;
+use std::time::Duration;
+
+/// First version whose answer tells the throttle time.
+const TIMED: i16 = 1;
 
 /// Refuses the request. Its shape has been checked, so every length in it is there.
 pub fn serve(call: &Call) -> Result<Handling, Malformed> {
@@ -17,15 +22,27 @@ pub fn serve(call: &Call) -> Result<Handling, Malformed> {
     if acks == 0 {
         return Err(Malformed::UnknownVersion { api: call.api.name, version });
     }
-    let frame = refuse(call.prelude.correlation_id, version, body).ok_or(Malformed::Body {
+    let mut frame = refuse(call.prelude.correlation_id, version, body).ok_or(Malformed::Body {
         api: call.api.name,
         version,
         reason: "an array is null".to_owned(),
     })?;
-    Ok(Box::new(move |_| Box::pin(async move { Ok(Some(Answer { frame: frame.into(), admitted: None })) })))
+    Ok(Box::new(move |scope| {
+        scope.charging.charge_time(Duration::ZERO);
+        let throttle_time_ms = scope.charging.settle(ApiKey::Produce);
+        if version >= TIMED {
+            frame.put_i32(throttle_time_ms);
+        }
+        Box::pin(async move {
+            let length = i32::try_from(frame.len() - 4).map_err(|error| Malformed::Response(error.to_string()))?;
+            frame[..4].copy_from_slice(&length.to_be_bytes());
+            Ok(Some(Answer { frame: frame.freeze().into(), admitted: None }))
+        })
+    }))
 }
 
-fn refuse(correlation_id: i32, version: i16, mut body: Bytes) -> Option<Bytes> {
+/// The answer, without its length and without the throttle time at its end.
+fn refuse(correlation_id: i32, version: i16, mut body: Bytes) -> Option<BytesMut> {
     let mut frame = BytesMut::new();
     frame.put_i32(0);
     frame.put_i32(correlation_id);
@@ -47,12 +64,7 @@ fn refuse(correlation_id: i32, version: i16, mut body: Bytes) -> Option<Bytes> {
             }
         }
     }
-    if version >= 1 {
-        frame.put_i32(0); // throttle time
-    }
-    let length = i32::try_from(frame.len() - 4).ok()?;
-    frame[..4].copy_from_slice(&length.to_be_bytes());
-    Some(frame.freeze())
+    Some(frame)
 }
 
 fn copy_count(body: &mut Bytes, frame: &mut BytesMut) -> Option<usize> {

@@ -1,8 +1,10 @@
 //! What a handler may see and do.
 
+use super::charging::Charging;
 use crate::auth::{self, AclOperation, Resource, Subject};
 use crate::driver::Pending;
 use crate::hooks::Client;
+use crate::net::mute::Mute;
 use crate::server::Server;
 use kafka_protocol::messages::TopicName;
 use pelton_core::cluster::{ClusterImage, TopicImage, check_topic_name};
@@ -15,6 +17,7 @@ use pelton_core::model::{METADATA_TOPIC, Offset, PartId, TopicPartition};
 use pelton_core::refusal::{Protected, Refusal};
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
@@ -28,13 +31,16 @@ pub struct ConnectionFacts {
     pub client_host: Arc<str>,
     /// Whether it came in by the control listener, which serves no data.
     pub control: bool,
+    /// For how long it is not read, because its client used up too much.
+    pub mute: Mute,
 }
 
 impl ConnectionFacts {
     /// Of a connection from `peer` to `local`, whose clients are told `advertised`, if not where they came.
     pub fn new(advertised: Option<(String, u16)>, local: SocketAddr, peer: SocketAddr, control: bool) -> Self {
         let endpoint = advertised.unwrap_or_else(|| (local.ip().to_canonical().to_string(), local.port()));
-        Self { endpoint, client_host: format!("/{}", peer.ip().to_canonical()).into(), control }
+        let client_host = format!("/{}", peer.ip().to_canonical()).into();
+        Self { endpoint, client_host, control, mute: Mute::default() }
     }
 }
 
@@ -67,7 +73,7 @@ impl Admitted {
 }
 
 /// Whom a connection speaks for as long as nobody authenticates.
-static ANONYMOUS: LazyLock<Arc<str>> = LazyLock::new(|| "User:ANONYMOUS".into());
+pub(super) static ANONYMOUS: LazyLock<Arc<str>> = LazyLock::new(|| "User:ANONYMOUS".into());
 
 /// One request's view of the broker.
 pub struct Scope {
@@ -79,14 +85,29 @@ pub struct Scope {
     pub version: i16,
     /// From the request header; empty when there is none.
     pub client_id: Arc<str>,
+    /// Bytes of the request without its header, where its handler is charged for them; otherwise 0.
+    pub body_bytes: usize,
     /// Memory of the answer.
     pub admitted: Admitted,
+    /// What the request is charged with.
+    pub charging: Charging,
 }
 
 impl Scope {
-    /// A view for one request.
-    pub fn new(server: Arc<Server>, connection: Arc<ConnectionFacts>, version: i16, client_id: &str) -> Self {
-        Self { server, connection, version, client_id: client_id.into(), admitted: Admitted::default() }
+    /// A view for one request; charged where it is known how long that took to decode.
+    pub fn new(
+        server: Arc<Server>,
+        connection: Arc<ConnectionFacts>,
+        version: i16,
+        client_id: &str,
+        decoding: Option<Duration>,
+    ) -> Self {
+        let client_id: Arc<str> = client_id.into();
+        let charging = match decoding {
+            Some(decoding) => Charging::of(&server, &connection, &client_id, decoding),
+            None => Charging::default(),
+        };
+        Self { server, connection, version, client_id, body_bytes: 0, admitted: Admitted::default(), charging }
     }
 
     /// The cluster as it stands.

@@ -9,6 +9,8 @@
 //! Left out: v2, which carries the version of the transaction (KIP-1228). Transactions are of version 1 here, and the
 //! protocol crate does not have it.
 //!
+//! Charged with: nothing, where the client may; otherwise its time.
+//!
 //! Memory: 128 times the request, for a question and a marker for each 4 bytes that name a partition.
 
 use super::Scope;
@@ -38,6 +40,9 @@ pub async fn handle(scope: Scope, request: WriteTxnMarkersRequest) -> Option<Wri
     } else {
         scope.require(AclOperation::ClusterAction, Resource::Cluster)
     };
+    if allowed.is_ok() {
+        scope.charging.spare_time();
+    }
     let begun: Vec<_> = request.markers.into_iter().map(|marker| begin(&scope, &allowed, marker)).collect();
     let mut markers = Vec::with_capacity(begun.len());
     for (producer_id, asked) in begun {

@@ -6,7 +6,7 @@ use super::{ApiNumbers, Ended, KEYS, Metrics, VERSIONS, lag};
 use crate::driver::numbers::{Owed, ShardNumbers};
 use crate::handlers::{APIS, Api};
 use crate::net::quotas::Refused;
-use crate::protocol::answer_errors;
+use crate::protocol::answer_fields;
 use crate::server::{MEMORY_KIB, Server};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ pub async fn collect(server: &Arc<Server>) -> String {
     let mut text = Exposition::default();
     requests(&mut text, &server.metrics);
     request_times(&mut text, &server.metrics);
+    throttles(&mut text, &server.metrics);
     connections(&mut text, server);
     memory(&mut text, server);
     topics(&mut text, server);
@@ -62,7 +63,7 @@ fn requests(text: &mut Exposition, metrics: &Metrics) {
     text.family("pelton_request_errors_total", Kind::Counter, "Error codes in answers, each place counted.");
     for (key, code, count) in metrics.error_codes() {
         let name = APIS.iter().find(|api| api.key as i16 == key).map_or("unknown", |api| api.name);
-        text.sample(&[("api", &name), ("error", &answer_errors::name(code))], count);
+        text.sample(&[("api", &name), ("error", &answer_fields::name(code))], count);
     }
 }
 
@@ -76,6 +77,15 @@ fn request_times(text: &mut Exposition, metrics: &Metrics) {
             if sum.count() > 0 {
                 text.histogram(&[("api", &api.name), ("stage", name)], &sum);
             }
+        }
+    }
+}
+
+fn throttles(text: &mut Exposition, metrics: &Metrics) {
+    text.family("pelton_request_throttle_seconds", Kind::Histogram, "How long clients were throttled.");
+    for api in APIS {
+        if let Some(throttles) = metrics.throttles[(api.key as i16 as usize).min(KEYS - 1)].get() {
+            text.histogram(&[("api", &api.name)], &throttles.distribution());
         }
     }
 }

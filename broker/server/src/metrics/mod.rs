@@ -193,6 +193,8 @@ pub struct Metrics {
     stripes: Box<[Stripe]>,
     /// Answers with an error code, by API key; seldom enough to need no stripes.
     errors: [OnceLock<Box<[Counter; ERRORS]>>; KEYS],
+    /// For how long clients were throttled, by the API key of the request that was too much.
+    throttles: [OnceLock<Box<Histogram>>; KEYS],
     listeners: Mutex<Vec<Arc<ListenerNumbers>>>,
     /// The topics.
     pub topics: Topics,
@@ -211,6 +213,7 @@ impl Default for Metrics {
         Self {
             stripes: (0..threads.next_power_of_two().min(MAX_STRIPES)).map(stripe).collect(),
             errors: std::array::from_fn(|_| OnceLock::new()),
+            throttles: std::array::from_fn(|_| OnceLock::new()),
             listeners: Mutex::default(),
             topics: Topics::default(),
             flush: Histogram::default(),
@@ -249,6 +252,12 @@ impl Metrics {
         let Some(errors) = usize::try_from(key).ok().and_then(|key| self.errors.get(key)) else { return };
         let errors = errors.get_or_init(|| Box::new(std::array::from_fn(|_| Counter::default())));
         errors[usize::try_from(i32::from(code) + 1).unwrap_or(ERRORS).min(ERRORS - 1)].add(1);
+    }
+
+    /// A client is throttled for so long, because of a request of that API.
+    pub fn throttled(&self, key: i16, time: Duration) {
+        let Some(throttles) = usize::try_from(key).ok().and_then(|key| self.throttles.get(key)) else { return };
+        throttles.get_or_init(Box::default).record(time);
     }
 
     /// API key, error code and number of the errors that there were.

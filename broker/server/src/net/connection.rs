@@ -11,6 +11,7 @@
 use super::frame::{FrameError, FrameReader, Front};
 use super::listener::ListenerFacts;
 use super::memory::{self, Held, Progress, Turn};
+use super::mute::Mute;
 use super::transmit::{Transmitter, Unsent};
 use crate::fetch::FetchState;
 use crate::handlers::{self, Answer, Answering, ConnectionFacts};
@@ -169,7 +170,7 @@ async fn read(
     loop {
         let next = async {
             let Ok(slot) = begun.reserve().await else { return Err(End::Stopping) };
-            let front = next_front(server.max_idle, &mut frames, progress, &owed).await?;
+            let front = next_front(server.max_idle, &mut frames, progress, &owed, &facts.mute).await?;
             let (class, cost) = handlers::admission(front.key, front.length, facts.control)?;
             let Some((admitted, queued)) = server.request_memory.admit(class, cost).await else {
                 return Err(End::Stopping);
@@ -217,22 +218,35 @@ async fn read(
     }
 }
 
-/// The front of the next request; the end, when the client was silent for too long and is owed nothing.
+/// The front of the next request, once the client is throttled no more; the end, when it was silent for too long and is owed
+/// nothing.
 async fn next_front<R: AsyncRead + Unpin>(
     max_idle: Option<Duration>,
     frames: &mut FrameReader<R>,
     progress: &Progress,
     owed: &Owed,
+    mute: &Mute,
 ) -> Result<Front, End> {
     loop {
+        mute.over().await;
         let moved = progress.bytes();
         match idle(max_idle, frames.front()).await {
-            Some(front) => return Ok(front?),
-            // Waiting for an answer is not being idle, and neither is having been given one a moment ago.
-            None if owed.none() && progress.bytes() == moved => return Err(End::Idle),
+            Some(front) => {
+                let front = front?;
+                // An earlier request may have come to its end, and over its quota, meanwhile.
+                mute.over().await;
+                return Ok(front);
+            }
+            // Waiting for an answer is not being idle; neither is having been given one a moment ago, or not being heard.
+            None if owed.none() && progress.bytes() == moved && !muted_within(max_idle, mute) => return Err(End::Idle),
             None => {}
         }
     }
+}
+
+/// Whether the client could not be heard for a part of that time.
+fn muted_within(time: Option<Duration>, mute: &Mute) -> bool {
+    time.is_some_and(|time| mute.was_on_in_the_last(time))
 }
 
 /// The rest of a request, however slowly it comes, as long as it comes.
@@ -304,18 +318,40 @@ async fn idle<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncWriteExt;
 
     #[tokio::test]
     async fn an_answer_that_left_a_moment_ago_is_no_idleness() {
         const LIMIT: Duration = Duration::from_millis(20);
         let (_client, stream) = tokio::io::duplex(64);
         let (mut frames, progress, owed) = (FrameReader::new(stream, 1024), Progress::default(), Owed::default());
-        let begun = Instant::now();
-        let (end, ()) = tokio::join!(next_front(Some(LIMIT), &mut frames, &progress, &owed), async {
+        let (begun, mute) = (Instant::now(), Mute::default());
+        let (end, ()) = tokio::join!(next_front(Some(LIMIT), &mut frames, &progress, &owed, &mute), async {
             progress.moved(100);
         });
         assert!(matches!(end, Err(End::Idle)));
         assert!(begun.elapsed() >= 2 * LIMIT, "it is idle from the answer on");
+    }
+
+    #[tokio::test]
+    async fn a_throttled_connection_is_not_read_and_not_idle() {
+        const LIMIT: Duration = Duration::from_millis(20);
+        let (mut client, stream) = tokio::io::duplex(64);
+        let (mut frames, progress, owed) = (FrameReader::new(stream, 1024), Progress::default(), Owed::default());
+        let (begun, mute) = (Instant::now(), Mute::default());
+        // It is waited for when the mute begins, and sends before the mute ends.
+        let (front, ()) = tokio::join!(next_front(Some(LIMIT), &mut frames, &progress, &owed, &mute), async {
+            mute.extend(4 * LIMIT);
+            tokio::time::sleep(2 * LIMIT).await;
+            client.write_all(&[0, 0, 0, 3, 0, 18, 9]).await.unwrap();
+        });
+        assert_eq!(front.unwrap(), Front { length: 3, key: 18 });
+        assert!(begun.elapsed() >= 4 * LIMIT, "nothing is begun before the mute is over");
+        mute.extend(2 * LIMIT);
+        frames.body(Front { length: 3, key: 18 }, |_| {}).await.unwrap();
+        let begun = Instant::now();
+        assert!(matches!(next_front(Some(LIMIT), &mut frames, &progress, &owed, &mute).await, Err(End::Idle)));
+        assert!(begun.elapsed() >= 3 * LIMIT, "it is idle from the end of the mute on");
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ mod endpoint;
 pub mod frame;
 mod listener;
 pub mod memory;
+pub mod mute;
 pub mod quotas;
 mod transmit;
 

@@ -16,6 +16,8 @@ const FLEXIBLE: i16 = 12;
 /// An answer to a Fetch.
 #[derive(Debug, Clone, Default)]
 pub struct FetchAnswer {
+    /// For how long the client is throttled.
+    pub throttle_time_ms: i32,
     /// Error of the request as a whole (v7+).
     pub error_code: i16,
     /// The fetch session, 0 for none (v7+).
@@ -64,7 +66,7 @@ impl FetchAnswer {
         out.buffer.put_i32(0);
         out.buffer.put_i32(correlation_id);
         out.tags();
-        out.buffer.put_i32(0); // throttle_time_ms
+        out.buffer.put_i32(self.throttle_time_ms);
         if version >= 7 {
             out.buffer.put_i16(self.error_code);
             out.buffer.put_i32(self.session_id);
@@ -75,6 +77,15 @@ impl FetchAnswer {
         }
         out.tags();
         out.finish()
+    }
+
+    /// How long the answer is with its length and without its header, which is what Kafka charges for it.
+    ///
+    /// # Errors
+    /// As for [`FetchAnswer::frame`].
+    pub fn charged_bytes(self, version: i16) -> Result<usize, Malformed> {
+        let header = if version >= FLEXIBLE { 5 } else { 4 };
+        Ok(self.frame(0, version)?.len() - header)
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Invariant: no bytes of a client make a decoder panic, or reserve more than a constant times what was sent.
 
-pub mod answer_errors;
+pub mod answer_fields;
 pub mod codec;
 pub mod error_code;
 pub mod fetch_answer;

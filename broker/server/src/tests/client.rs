@@ -6,6 +6,8 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use pelton_api::hooks::{Hooks, NoHooks};
 use pelton_record::BatchBuilder;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -46,6 +48,10 @@ pub fn topic_name(value: &str) -> TopicName {
 
 pub struct Client {
     pub stream: TcpStream,
+    /// Which versions of which APIs told so in their answers: `name: value`, as they are written in Rust.
+    pub told: BTreeMap<(i16, i16), bool>,
+    /// What is looked for in answers.
+    pub look_for: Option<&'static str>,
     correlation_id: i32,
 }
 
@@ -60,7 +66,7 @@ impl Client {
 
     pub fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self { stream, correlation_id: 0 }
+        Self { stream, told: BTreeMap::new(), look_for: None, correlation_id: 0 }
     }
 
     pub async fn send<Q: Request>(&mut self, version: i16, request: &Q) -> i32 {
@@ -98,16 +104,25 @@ impl Client {
         Some(frame.into())
     }
 
-    pub async fn receive<Q: Request>(&mut self, version: i16, correlation_id: i32) -> Q::Response {
+    pub async fn receive<Q: Request>(&mut self, version: i16, correlation_id: i32) -> Q::Response
+    where
+        Q::Response: Debug,
+    {
         let mut frame = self.frame().await.expect("the broker answers");
         let header = ResponseHeader::decode(&mut frame, Q::Response::header_version(version)).unwrap();
         assert_eq!(header.correlation_id, correlation_id, "answers come in order");
         let response = Q::Response::decode(&mut frame, version).unwrap();
         assert!(!frame.has_remaining(), "the answer is longer than its version");
+        if let Some(wanted) = self.look_for {
+            self.told.insert((Q::KEY, version), format!("{response:?}").contains(wanted));
+        }
         response
     }
 
-    pub async fn call<Q: Request>(&mut self, version: i16, request: &Q) -> Q::Response {
+    pub async fn call<Q: Request>(&mut self, version: i16, request: &Q) -> Q::Response
+    where
+        Q::Response: Debug,
+    {
         let correlation_id = self.send(version, request).await;
         self.receive::<Q>(version, correlation_id).await
     }

@@ -152,10 +152,15 @@ macro_rules! every_version {
 async fn every_version_is_answered_in_its_own_encoding() {
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;
-    let mut client = Client::connect(&broker).await;
+    ask_in_every_version(&mut Client::connect(&broker).await).await;
+    broker.stop().await;
+}
+
+/// Sends every version of every request that is answered in the encoding of its own version.
+pub async fn ask_in_every_version(client: &mut Client) {
     let id = client.create("t", 1).await.topics[0].topic_id;
-    super::groups::find_coordinator(&mut client, 0, "g").await;
-    super::groups::find_coordinator(&mut client, 1, "id").await;
+    super::groups::find_coordinator(client, 0, "g").await;
+    super::groups::find_coordinator(client, 1, "id").await;
     client.produce("t", 0, batch(&["x"])).await;
     for known in [true, false] {
         let name = if known { "t" } else { "missing" };
@@ -200,7 +205,7 @@ async fn every_version_is_answered_in_its_own_encoding() {
                 .with_group_id(GroupId(text("g"))).with_topics(Some(vec![topic]));
             OffsetFetchRequest::default().with_groups(vec![group])
         });
-        configs(&mut client, name).await;
+        configs(client, name).await;
         every_version!(client, 0..=3, version => {
             let topic = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
                 .with_name(topic_name(name)).with_partitions(vec![0]);
@@ -213,10 +218,9 @@ async fn every_version_is_answered_in_its_own_encoding() {
             TxnOffsetCommitRequest::default().with_group_id(GroupId(text("g"))).with_topics(vec![topic])
         });
     }
-    groups_and_topics(&mut client).await;
-    tools(&mut client).await;
-    security(&mut client).await;
-    broker.stop().await;
+    groups_and_topics(client).await;
+    tools(client).await;
+    security(client).await;
 }
 
 async fn configs(client: &mut Client, name: &str) {

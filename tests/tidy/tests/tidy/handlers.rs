@@ -7,6 +7,7 @@ const ROOM: &str = "broker/server/src/handlers/";
 
 /// Files that serve no key of their own, each with what it is.
 const PARTS: &[(&str, &str)] = &[
+    ("charging", "what a request is charged with, and what comes of it"),
     ("config_alteration", "what AlterConfigs and IncrementalAlterConfigs do alike"),
     ("fetch_plan", "one pass over the partitions of a fetch"),
     ("mod", "the table"),

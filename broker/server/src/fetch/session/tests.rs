@@ -45,7 +45,10 @@ fn go_on(
     sessions.check();
     let read: Vec<i32> = fetching.partitions.iter().map(|(key, _)| key.partition).collect();
     let told: Vec<Told> = read.iter().map(|partition| answer(*partition)).collect();
+    let (would_say, standing) = (sessions.would_say(&fetching, &told), sessions.finish_untold(&fetching));
+    sessions.check();
     let finished = sessions.finish(1, &fetching, &told, || unreachable!("no new session"))?;
+    assert_eq!((would_say, standing), (finished.said.clone(), Ok(finished.session_id)), "asking changes nothing");
     sessions.check();
     let said = read.iter().zip(&finished.said).filter(|(_, said)| **said).map(|(partition, _)| *partition);
     let said = said.collect();
@@ -115,6 +118,7 @@ fn a_fetch_that_does_not_fit_its_session_is_refused() {
     let first = sessions.begin(0, request(id, 1), Vec::new(), &[]).unwrap();
     let second = sessions.begin(0, request(id, 2), Vec::new(), &[]).unwrap();
     assert_eq!(sessions.finish(0, &first, &[QUIET; 3], || 1).unwrap_err(), SessionError::InvalidEpoch);
+    assert_eq!(sessions.finish_untold(&first).unwrap_err(), SessionError::InvalidEpoch);
     assert_eq!(sessions.finish(0, &second, &[QUIET; 3], || 1).unwrap().session_id, id);
     // A full fetch that names a session ends it; with the last epoch no new one begins.
     let fetching = sessions.begin(0, request(id, -1), named([1]), &[]).unwrap();

@@ -2,8 +2,8 @@ use super::*;
 use crate::protocol::codec::response_frame;
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{ApiKey, FetchResponse, ProducerId};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{ApiKey, FetchResponse, ProducerId, ResponseHeader};
+use kafka_protocol::protocol::{Encodable, StrBytes};
 
 /// Numbers that look random and are the same in every run.
 struct Numbers(u64);
@@ -38,7 +38,12 @@ fn answer(numbers: &mut Numbers) -> FetchAnswer {
         partitions: (0..numbers.next(200) / 40).map(|_| partition(numbers)).collect(),
     });
     let topics = topics.collect();
-    FetchAnswer { error_code: numbers.next(100) as i16, session_id: numbers.next(1 << 31) as i32, topics }
+    FetchAnswer {
+        throttle_time_ms: numbers.next(1 << 31) as i32,
+        error_code: numbers.next(100) as i16,
+        session_id: numbers.next(1 << 31) as i32,
+        topics,
+    }
 }
 
 /// The same answer as the protocol crate has it.
@@ -70,7 +75,8 @@ fn reference(answer: &FetchAnswer, version: i16) -> FetchResponse {
         }
         response
     });
-    let mut response = FetchResponse::default().with_responses(responses.collect());
+    let mut response =
+        FetchResponse::default().with_throttle_time_ms(answer.throttle_time_ms).with_responses(responses.collect());
     if version >= 7 {
         response.error_code = answer.error_code;
         response.session_id = answer.session_id;
@@ -86,6 +92,9 @@ fn every_version_is_written_as_the_protocol_crate_writes_it() {
         for round in 0..60 {
             let answer = answer(&mut numbers);
             let expected = response_frame(round, header_version, version, &reference(&answer, version)).unwrap();
+            let charged = answer.clone().charged_bytes(version).unwrap();
+            let header = ResponseHeader::default().compute_size(header_version).unwrap();
+            assert_eq!(charged, expected.len() - header, "all but the header is charged");
             let written = answer.frame(round, version).unwrap().read().unwrap();
             assert!(written == expected, "version {version}, round {round}");
         }
