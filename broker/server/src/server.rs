@@ -29,7 +29,8 @@ pub const MEMORY_KIB: usize = 512 * 1024;
 pub enum Phase {
     /// It serves.
     Serving,
-    /// It takes no more requests and finishes those that it has.
+    /// It takes no more requests and finishes those that it has; what waits for records has no more time, and what waits
+    /// for other clients is not answered.
     Draining,
     /// Connections are closed at once.
     Closed,
@@ -89,6 +90,12 @@ impl Server {
     /// The cluster as it stands.
     pub fn image(&self) -> Arc<ClusterImage> {
         self.images.borrow().clone()
+    }
+
+    /// Waits until the broker stops: until it takes no more requests.
+    pub async fn stopping(&self) {
+        // Who drops the sender leaves nobody to be served either.
+        let _ = self.phase.clone().wait_for(|phase| *phase > Phase::Serving).await;
     }
 
     /// The time of day in milliseconds since the Unix epoch.

@@ -1,11 +1,11 @@
 //! Fetch (key 1), v4-18: reads record batches.
 //!
-//! A fetch is answered when it has found `min_bytes`, when a partition that exists has an error, or when `max_wait_ms`
-//! is over. Partitions are read in the order of the request, which clients rotate, or of the fetch session (KIP-227,
-//! [`crate::fetch::session`]), up to `max_bytes` in all; the first batch is given even when it is larger (KIP-74).
-//! read_committed readers get nothing past the last stable offset, and the aborted transactions that overlap what they
-//! get, ordered by first offset. v5 added the log start offset, v7 sessions, v9 leader epochs, v11 racks, v13 topic
-//! ids for names, v15 moved the replica id.
+//! A fetch is answered when it has found `min_bytes`, when a partition that exists has an error, when `max_wait_ms`
+//! is over, or when the broker stops. Partitions are read in the order of the request, which clients rotate, or of the
+//! fetch session (KIP-227, [`crate::fetch::session`]), up to `max_bytes` in all; the first batch is given even when it is
+//! larger (KIP-74). read_committed readers get nothing past the last stable offset, and the aborted transactions that
+//! overlap what they get, ordered by first offset. v5 added the log start offset, v7 sessions, v9 leader epochs, v11
+//! racks, v13 topic ids for names, v15 moved the replica id.
 //!
 //! Records leave from their files, unread ([`crate::net`]) but for those that an earlier process wrote, the first time
 //! ([`crate::fetch`]). What leaves of a topic with `on-consume` hooks has passed
@@ -146,7 +146,7 @@ async fn find(
     isolation: Isolation,
     charged: bool,
 ) -> Result<Found, SessionError> {
-    let deadline = Instant::now() + Duration::from_millis((request.max_wait_ms.max(0) as u64).min(MAX_WAIT_MS));
+    let mut deadline = Instant::now() + Duration::from_millis((request.max_wait_ms.max(0) as u64).min(MAX_WAIT_MS));
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(scope.server.fetching.config.fetch_max_bytes);
     let max_bytes = if charged { max_bytes.min(scope.charging.max_fetch_bytes()) } else { max_bytes };
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes);
@@ -171,8 +171,11 @@ async fn find(
             .map(|(partition, offset)| scope.ask_partition(partition, PartitionRequest::Watch { offset, isolation }));
         let woken = first_of(watches.collect());
         looks += 1;
-        if tokio::time::timeout_at(deadline, woken).await.is_ok() && looks > PROMPT_LOOKS {
-            tokio::time::sleep_until(deadline.min(Instant::now() + PACE)).await;
+        tokio::select! {
+            found = tokio::time::timeout_at(deadline, woken) => if found.is_ok() && looks > PROMPT_LOOKS {
+                tokio::time::sleep_until(deadline.min(Instant::now() + PACE)).await;
+            },
+            () = scope.server.stopping() => deadline = Instant::now(),
         }
         reads = read_all(scope, &wanted, limits).await;
     }

@@ -1,6 +1,7 @@
 //! Connections: how many there may be, where they may come in, and that none of them holds up another.
 
 use super::client::*;
+use super::groups::{find_coordinator, join, sync};
 use crate::net::quotas::ConnectionLimits;
 use crate::{Broker, ServerConfig};
 use bytes::{Buf, Bytes};
@@ -433,4 +434,34 @@ async fn a_broker_that_stops_gives_the_answers_that_it_owes() {
     let kept = values(&client.fetch("t", 0, 0, 0).await.records).len();
     assert!(kept >= acknowledged && acknowledged >= 1, "{kept} kept, {acknowledged} acknowledged");
     broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_stops_answers_fetches_that_wait_and_leaves_members_that_wait() {
+    let (_temporary, broker) = started(|_| {}).await;
+    let (mut empty, mut partial) = (Client::connect(&broker).await, Client::connect(&broker).await);
+    empty.create("t", 2).await;
+    assert_eq!(empty.produce("t", 1, batch(&["x"])).await.error_code, 0);
+    let patient = |partition, min_bytes| fetch("t", partition, 0).with_max_wait_ms(300_000).with_min_bytes(min_bytes);
+    let of_empty = empty.send(12, &patient(0, 1)).await;
+    let of_partial = partial.send(12, &patient(1, 1 << 20)).await;
+    until(&broker, "pelton_purgatory_size{operation=\"fetch\"}", 2.0).await;
+
+    let (mut leader, mut joining) = (Client::connect(&broker).await, Client::connect(&broker).await);
+    find_coordinator(&mut leader, 0, "g").await;
+    let joined = leader.call(3, &join("g", "")).await;
+    assert_eq!(leader.call(3, &sync("g", joined.generation_id, &joined.member_id, true)).await.error_code, 0);
+    joining.send(3, &join("g", "")).await;
+    until(&broker, "pelton_purgatory_size{operation=\"coordinator\"}", 1.0).await;
+
+    tokio::join!(broker.stop(), async {
+        let answer = empty.receive::<FetchRequest>(12, of_empty).await;
+        assert_eq!(answer.responses[0].partitions[0].error_code, 0);
+        assert!(values(&answer.responses[0].partitions[0].records).is_empty());
+        let answer = partial.receive::<FetchRequest>(12, of_partial).await;
+        assert_eq!(values(&answer.responses[0].partitions[0].records), ["x"], "what there is");
+        for client in [&mut empty, &mut partial, &mut leader, &mut joining] {
+            assert!(client.frame().await.is_none(), "a closed connection, and no error");
+        }
+    });
 }
