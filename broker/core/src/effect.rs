@@ -1,12 +1,11 @@
 //! What a machine asks of the world. The shell performs effects in the order in which they were given
 //! and reports back as events; it never branches on what they mean.
 
-use crate::cluster::ClusterImage;
+use crate::cluster::{ClusterImage, Configs};
 use crate::event::{AbortedTransaction, Envelope, Event, Fetched, OffsetLookup, Reply, ReplyTo, Request};
 use crate::model::{LeaderEpoch, Offset, PartId, Timestamp, Token, TopicId, TopicPartition};
 use bytes::Bytes;
 use pelton_record::BatchHeader;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One thing to do.
@@ -95,7 +94,7 @@ pub enum Effect {
         /// Its topic's id.
         topic_id: TopicId,
         /// Its topic's configs.
-        configs: Arc<BTreeMap<String, String>>,
+        configs: Configs,
     },
     /// The configs of the partition's topic were changed: its machine ([`crate::shard::Shard::configure`]) and its log
     /// follow. Nothing is to do where the partition is of another creation of the topic, or gone.
@@ -105,7 +104,7 @@ pub enum Effect {
         /// Its topic's id.
         topic_id: TopicId,
         /// All configs of its topic.
-        configs: Arc<BTreeMap<String, String>>,
+        configs: Configs,
     },
     /// Forget the partition and delete its log.
     DeletePartition {

@@ -1,7 +1,7 @@
 //! A record of `__cluster_metadata` as JSON, for those who look at a log.
 
-use super::TopicImage;
 use super::records::Change;
+use super::{Configs, TopicImage};
 use crate::coordinator::StoredRecord;
 use crate::model::Timestamp;
 use serde_json::Value;
@@ -21,6 +21,14 @@ pub fn describe_record(key: &[u8], value: Option<&[u8]>) -> Result<(Value, Value
 pub fn topic_in_record(key: &[u8], value: Option<&[u8]>) -> Option<(Arc<str>, TopicImage)> {
     match change(key, value) {
         Ok(Change::Topic(name, topic)) => Some((name, topic)),
+        _ => None,
+    }
+}
+
+/// For a record of configs that are set at run time: of which broker (no id: of all), and the configs from then on.
+pub fn broker_configs_in_record(key: &[u8], value: Option<&[u8]>) -> Option<(Arc<str>, Configs)> {
+    match change(key, value) {
+        Ok(Change::BrokerConfigs(broker, configs)) => Some((broker, configs)),
         _ => None,
     }
 }

@@ -7,6 +7,9 @@ use crate::partition::rules::AppendRules;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Configs with their values, by Kafka's names.
+pub type Configs = Arc<BTreeMap<String, String>>;
+
 /// An immutable picture of the cluster; the next change makes another.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterImage {
@@ -17,7 +20,7 @@ pub struct ClusterImage {
     /// Documents of the runtime: `plugin/NAME@VERSION` and `job/NAME`.
     pub documents: BTreeMap<Arc<str>, Arc<str>>,
     /// Broker configs that were set at run time, by broker id; those of no id hold for every broker.
-    pub broker_configs: BTreeMap<Arc<str>, Arc<BTreeMap<String, String>>>,
+    pub broker_configs: BTreeMap<Arc<str>, Configs>,
     /// First producer id that no block has covered yet.
     pub next_producer_id: i64,
 }
@@ -30,10 +33,10 @@ pub struct TopicImage {
     /// How many partitions.
     pub partitions: i32,
     /// The configs that were set, by Kafka's names.
-    pub configs: Arc<BTreeMap<String, String>>,
+    pub configs: Configs,
     /// The configs that hold for its partitions: its own, and below them what was set for topics of this broker, or of all
     /// brokers, at run time.
-    pub effective: Arc<BTreeMap<String, String>>,
+    pub effective: Configs,
     /// What may be appended to it by those, worked out when they change: every batch is judged by it.
     pub append: AppendRules,
     /// Made by the broker for itself.

@@ -15,8 +15,8 @@ mod records;
 pub mod topic_config;
 
 pub use broker_config::dynamic_config;
-pub use described::{describe_record, topic_in_record};
-pub use image::{ClusterImage, TopicImage};
+pub use described::{broker_configs_in_record, describe_record, topic_in_record};
+pub use image::{ClusterImage, Configs, TopicImage};
 
 use crate::config::CoreConfig;
 use crate::coordinator::{Coordinator, Outcome, StoredRecord};

@@ -3,7 +3,7 @@
 //! The key names the thing, so that the newest record of a key says all that is to know of it and the log can be
 //! compacted. Every value has a version; this release writes 1 and refuses any other, rather than guess.
 
-use super::{ClusterImage, TopicImage};
+use super::{ClusterImage, Configs, TopicImage};
 use crate::config::CoreConfig;
 use crate::coordinator::{NewRecord, StoredRecord};
 use crate::model::TopicId;
@@ -25,7 +25,7 @@ pub enum Change {
     /// The document is gone.
     DocumentRemoved(Arc<str>),
     /// These configs of a broker, or of all (no id), are set at run time.
-    BrokerConfigs(Arc<str>, Arc<BTreeMap<String, String>>),
+    BrokerConfigs(Arc<str>, Configs),
     /// Producer ids below this are given away.
     NextProducerId(i64),
 }

@@ -1,5 +1,6 @@
 //! What the cluster image may be asked, and its answers.
 
+use crate::cluster::Configs;
 use crate::model::{ProducerId, TopicId};
 use crate::refusal::Refusal;
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ pub enum ClusterRequest {
         configs: BTreeMap<String, String>,
         /// The configs that the shell worked from; when the topic has others by now, it is refused as a conflict
         /// ([`crate::refusal::Refusal::ConcurrentChange`]) and must be worked out anew.
-        from: Arc<BTreeMap<String, String>>,
+        from: Configs,
         /// Check only.
         validate_only: bool,
     },
@@ -46,7 +47,7 @@ pub enum ClusterRequest {
         /// All configs that are to be set dynamically, Kafka's names.
         configs: BTreeMap<String, String>,
         /// The configs that the shell worked from, as in [`ClusterRequest::AlterTopicConfigs`].
-        from: Arc<BTreeMap<String, String>>,
+        from: Configs,
         /// Check only.
         validate_only: bool,
     },

@@ -151,6 +151,18 @@ impl FileKind {
             _ => Self::Other,
         }
     }
+
+    /// The base offset of the segment that the file belongs to, or is.
+    fn of_segment(self) -> Option<Offset> {
+        match self {
+            Self::Segment(base)
+            | Self::OffsetIndex(base)
+            | Self::TimeIndex(base)
+            | Self::TxnIndex(base)
+            | Self::Digest(base) => Some(base),
+            _ => None,
+        }
+    }
 }
 
 /// The topic and the partition whose directory has this name. What a directory is called while it is deleted, moved or kept

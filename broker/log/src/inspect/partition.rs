@@ -1,6 +1,7 @@
 //! Whether the files of a partition are whole and agree with each other.
 
 use super::check::{OffsetCheck, TimeCheck, Transactions, TxnCheck};
+use super::promise::Promise;
 use super::segment::{BatchAt, Piece, SegmentReader, check_records};
 use super::{FileKind, Files, Findings, MAX_SNAPSHOT_BYTES, Remedy, index, promise, read_whole, text};
 use crate::error::{IoContext, LogError};
@@ -8,6 +9,7 @@ use crate::index::AbortedTxn;
 use crate::{EpochEntry, Offset, segment_file_name};
 use pelton_record::NO_EPOCH;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// What is looked at.
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub struct Checks {
     /// Open the records of every batch as well.
     pub deep: bool,
-    /// Whether the topic is compacted, where that is known: offsets may be missing then.
+    /// Whether the topic is or was compacted, where that is known: offsets may be missing then.
     pub compacted: Option<bool>,
     /// What the records of one batch may take when decompressed, in bytes.
     pub decompress_max_bytes: usize,
@@ -38,6 +40,8 @@ pub struct SegmentReport {
     pub old_messages: u64,
     /// Bytes of it that were synced, where its digest tells.
     pub promised_bytes: Option<u64>,
+    /// Bytes of it between whose batches nothing was missing, as its digest says.
+    pub dense_bytes: u64,
 }
 
 /// What was found of a partition.
@@ -95,12 +99,10 @@ pub fn verify_partition<S: Files>(
         records: 0,
         bytes: 0,
     };
-    let mut walk = Walk { files, dir, checks, epochs: None, transactions: Transactions::default(), progress };
+    let mut walk =
+        Walk { files, dir, checks, kinds: &kinds, epochs: None, transactions: Transactions::default(), progress };
     walk.epochs = walk.read_epochs(&kinds, &mut report.findings);
     for (index, base) in bases.iter().enumerate() {
-        if let Some(before) = report.segments.last() {
-            walk.check_seam(before, *base, &mut report.findings);
-        }
         walk.segment(*base, index + 1 == bases.len(), &mut report)?;
     }
     walk.check_ends(&bases, &mut report);
@@ -112,6 +114,8 @@ struct Walk<'a, S> {
     files: &'a S,
     dir: &'a Path,
     checks: &'a Checks,
+    /// All files of the partition.
+    kinds: &'a [(FileKind, PathBuf)],
     epochs: Option<Vec<EpochEntry>>,
     transactions: Transactions,
     progress: &'a mut dyn FnMut(u64),
@@ -133,6 +137,7 @@ impl<S: Files> Walk<'_, S> {
         let path = self.path(base, "log");
         let file = self.files.open(&path).context("open", &path)?;
         let mut reader = SegmentReader::new(&file, base).context("read", &path)?;
+        let promise = self.read_promise(base, &mut report.findings);
         let mut found = SegmentReport {
             base_offset: base,
             len_bytes: reader.len_bytes(),
@@ -140,8 +145,12 @@ impl<S: Files> Walk<'_, S> {
             whole_end: base,
             damaged: false,
             old_messages: 0,
-            promised_bytes: None,
+            promised_bytes: promise.map(|promise| promise.len_bytes),
+            dense_bytes: promise.filter(|promise| promise.dense).map_or(0, |promise| promise.len_bytes),
         };
+        if let Some(before) = report.segments.last() {
+            self.check_seam(before, &found, &mut report.findings);
+        }
         let mut indexes = self.index_checks(base, &mut report.findings);
         let mut first_old = None;
         loop {
@@ -156,7 +165,7 @@ impl<S: Files> Walk<'_, S> {
                         report.findings.damage(&path, Some(batch.position), Remedy::Cut, problem.as_str());
                         found.damaged = true;
                     } else if !found.damaged {
-                        self.check_gap(&path, &batch, found.whole_end, &mut report.findings);
+                        self.check_gap(&path, &batch, &found, &mut report.findings);
                         self.check_epoch(&path, &batch, &mut report.findings);
                         indexes.on_batch(&mut self.transactions, &batch, &mut report.findings);
                         found.whole_end = batch.header.next_offset();
@@ -189,7 +198,9 @@ impl<S: Files> Walk<'_, S> {
         } else if !found.damaged {
             indexes.finish(found.whole_bytes, &mut report.findings);
         }
-        found.promised_bytes = self.check_promise(&path, &found, &mut report.findings);
+        if let Some(promise) = promise {
+            check_promise(&path, &found, promise, &mut report.findings);
+        }
         report.bytes += found.len_bytes;
         report.segments.push(found);
         Ok(())
@@ -225,34 +236,64 @@ impl<S: Files> Walk<'_, S> {
         Ok(())
     }
 
-    /// Missing offsets are damage where nothing may remove records.
-    fn check_gap(&self, path: &Path, batch: &BatchAt, expected: Offset, findings: &mut Findings) {
+    /// Missing offsets within a segment.
+    fn check_gap(&self, path: &Path, batch: &BatchAt, found: &SegmentReport, findings: &mut Findings) {
         let base = batch.header.base_offset;
-        if base > expected {
-            self.gap(path, Some(batch.position), (expected, base), findings);
+        if base <= found.whole_end {
+            return;
         }
+        let (at, missing) = (Some(batch.position), found.whole_end..base);
+        if batch.position < found.dense_bytes {
+            // Compaction writes a digest of what it leaves, so this holds whoever compacts.
+            let reason = format!("{}, and the segment's digest says that none were", missing_offsets(&missing));
+            return findings.damage(path, at, Remedy::None, reason);
+        }
+        self.gap(path, at, &missing, None, findings);
     }
 
-    fn gap(&self, path: &Path, position: Option<u64>, (from, to): (Offset, Offset), findings: &mut Findings) {
-        let missing = format!("offsets {from} to {} are missing", to - 1);
-        match self.checks.compacted {
-            Some(true) => {}
-            Some(false) => {
-                findings.damage(path, position, Remedy::None, format!("{missing}, and the topic is not compacted"));
-            }
+    /// Missing offsets are damage where nothing may have removed their records: where that is known of the topic, or where
+    /// something speaks against it.
+    fn gap(
+        &self,
+        path: &Path,
+        position: Option<u64>,
+        missing: &Range<Offset>,
+        against: Option<String>,
+        findings: &mut Findings,
+    ) {
+        let missing = missing_offsets(missing);
+        let against = match self.checks.compacted {
+            Some(true) => return,
+            Some(false) => Some("the topic is not compacted".to_owned()),
+            None => against,
+        };
+        match against {
+            Some(against) => findings.damage(path, position, Remedy::None, format!("{missing}, and {against}")),
             None => {
-                findings.warn(path, position, Remedy::None, format!("{missing}: right only if the topic is compacted"))
+                findings.warn(path, position, Remedy::None, format!("{missing}: right only if the topic was compacted"))
             }
         }
     }
 
-    fn check_seam(&self, before: &SegmentReport, base: Offset, findings: &mut Findings) {
+    fn check_seam(&self, before: &SegmentReport, after: &SegmentReport, findings: &mut Findings) {
+        let base = after.base_offset;
         let path = self.path(base, "log");
         if before.damaged || before.old_messages > 0 {
             return;
         }
         if base > before.whole_end {
-            self.gap(&path, None, (before.whole_end, base), findings);
+            let left = self.kinds.iter().find(|(kind, _)| {
+                let of_segment = kind.of_segment().filter(|base| *base != before.base_offset);
+                of_segment.is_some_and(|of| (before.whole_end..base).contains(&of))
+            });
+            let against = match left {
+                Some((_, left)) => Some(format!("{} is left of the segment that held them", left.display())),
+                None if before.dense_bytes > 0 && after.dense_bytes > 0 => Some(
+                    "the digests of the segments before and behind them say that nothing was removed there".to_owned(),
+                ),
+                None => None,
+            };
+            self.gap(&path, None, &(before.whole_end..base), against, findings);
         } else if base < before.whole_end {
             let reason = format!("the segment begins before offset {}, where the one before it ends", before.whole_end);
             findings.damage(&path, None, Remedy::None, reason);
@@ -327,29 +368,16 @@ impl<S: Files> Walk<'_, S> {
         self.read_text(path, Remedy::SetAside, findings, text::leader_epochs)
     }
 
-    /// Holds the segment at `path` against its digest; a segment that Kafka wrote has none.
-    fn check_promise(&self, path: &Path, segment: &SegmentReport, findings: &mut Findings) -> Option<u64> {
-        let digest_path = self.path(segment.base_offset, "digest");
-        let promise = match self.files.open(&digest_path).and_then(|file| promise::read(&file, segment.base_offset)) {
-            Ok(Ok(promise)) => promise,
-            Ok(Err(reason)) => {
-                findings.warn(&digest_path, None, Remedy::SetAside, reason);
-                return None;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                findings.damage(&digest_path, None, Remedy::None, format!("cannot be read: {error}"));
-                return None;
-            }
-        };
-        if segment.whole_bytes < promise.len_bytes && !segment.damaged {
-            let reason = format!(
-                "the batches end here, and those up to byte {} and offset {} were synced once",
-                promise.len_bytes, promise.next_offset
-            );
-            findings.damage(path, Some(segment.whole_bytes), Remedy::None, reason);
+    /// The digest of a segment; one that Kafka wrote has none.
+    fn read_promise(&self, base: Offset, findings: &mut Findings) -> Option<Promise> {
+        let path = self.path(base, "digest");
+        match self.files.open(&path).and_then(|file| promise::read(&file, base)) {
+            Ok(Ok(promise)) => return Some(promise),
+            Ok(Err(reason)) => findings.warn(&path, None, Remedy::SetAside, reason),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => findings.damage(&path, None, Remedy::None, format!("cannot be read: {error}")),
         }
-        Some(promise.len_bytes)
+        None
     }
 
     /// What the small files say of the log's end.
@@ -404,6 +432,21 @@ impl<S: Files> Walk<'_, S> {
             findings.damage(path, None, Remedy::SetAside, reason);
         }
     }
+}
+
+/// Holds the segment at `path` against its digest.
+fn check_promise(path: &Path, segment: &SegmentReport, promise: Promise, findings: &mut Findings) {
+    if segment.whole_bytes < promise.len_bytes && !segment.damaged {
+        let reason = format!(
+            "the batches end here, and those up to byte {} and offset {} were synced once",
+            promise.len_bytes, promise.next_offset
+        );
+        findings.damage(path, Some(segment.whole_bytes), Remedy::None, reason);
+    }
+}
+
+fn missing_offsets(missing: &Range<Offset>) -> String {
+    format!("offsets {} to {} are missing", missing.start, missing.end - 1)
 }
 
 impl IndexChecks {

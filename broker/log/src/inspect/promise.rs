@@ -15,6 +15,8 @@ pub struct Promise {
     pub next_offset: Offset,
     /// Whether the segment was closed.
     pub sealed: bool,
+    /// Whether each batch of them begins just where the one before it ends, the first at the base offset.
+    pub dense: bool,
     /// Largest timestamp of the segment then, in milliseconds; -1 for none.
     pub max_timestamp: i64,
 }
@@ -35,6 +37,7 @@ pub fn read<F: DiskFile>(file: &F, base_offset: Offset) -> io::Result<Result<Pro
             len_bytes: digest.len,
             next_offset: digest.next_offset,
             sealed: digest.sealed,
+            dense: digest.dense,
             max_timestamp: digest.indexer.max_timestamp,
         }),
         None => Err("it is no digest of this segment: its CRC does not fit, or its offsets".to_owned()),

@@ -180,19 +180,7 @@ fn what_a_digest_promises_must_be_there() {
     let path = file(14, "log");
     let one = batch(14, 4, Codec::None).len() as u64;
     let end = read(&disk, &path).len() as u64 - 64;
-    let digest = crate::digest::Digest {
-        base_offset: 14,
-        len: end,
-        next_offset: 23,
-        sealed: false,
-        dense: true,
-        first_timestamp: Some(1_016),
-        indexer: crate::recovery::Indexer::new(14, 4096),
-        offset_index: Default::default(),
-        time_index: Default::default(),
-        txn_index: Default::default(),
-    };
-    write(&disk, &file(14, "digest"), &digest.encode());
+    write(&disk, &file(14, "digest"), &digest(14, end, 23, true));
     assert_eq!(verify(&disk).findings.list, []);
     let shown = promise::read(&disk.open(&file(14, "digest"), false).unwrap(), 14).unwrap().unwrap();
     assert_eq!((shown.len_bytes, shown.next_offset, shown.sealed), (end, 23, false));
@@ -284,6 +272,28 @@ fn messages_of_old_formats_are_named_and_passed_over() {
     assert_eq!(said.remedy, Remedy::None);
 }
 
+fn verify_as(disk: &SimDisk, compacted: Option<bool>) -> PartitionReport {
+    let checks = Checks { compacted, ..CHECKS };
+    verify_partition(&Through(disk.clone()), Path::new(DIR), &checks, &mut |_| {}).unwrap()
+}
+
+/// The digest of a segment of `len` bytes.
+fn digest(base_offset: i64, len: u64, next_offset: i64, dense: bool) -> Vec<u8> {
+    let digest = crate::digest::Digest {
+        base_offset,
+        len,
+        next_offset,
+        sealed: false,
+        dense,
+        first_timestamp: Some(1_016),
+        indexer: crate::recovery::Indexer::new(base_offset, 4096),
+        offset_index: Default::default(),
+        time_index: Default::default(),
+        txn_index: Default::default(),
+    };
+    digest.encode().to_vec()
+}
+
 #[test]
 fn missing_offsets_are_damage_where_nothing_may_remove_records() {
     let disk = partition();
@@ -291,12 +301,48 @@ fn missing_offsets_are_damage_where_nothing_may_remove_records() {
     write(&disk, &file(14, "log"), &missing);
     let report = verify(&disk);
     assert!(report.findings.list.iter().any(|finding| finding.reason.contains("offsets 17 to 19 are missing")));
-    let compacted = Checks { compacted: Some(true), ..CHECKS };
-    let report = verify_partition(&Through(disk.clone()), Path::new(DIR), &compacted, &mut |_| {}).unwrap();
-    assert_eq!(report.findings.list, []);
-    let unknown = Checks { compacted: None, ..CHECKS };
-    let report = verify_partition(&Through(disk), Path::new(DIR), &unknown, &mut |_| {}).unwrap();
-    assert_eq!((report.findings.damages(), report.findings.list.len()), (0, 1));
+    assert_eq!(verify_as(&disk, Some(true)).findings.list, []);
+    let unknown = verify_as(&disk, None);
+    assert_eq!((unknown.findings.damages(), unknown.findings.list.len()), (0, 1));
+    // A digest knows whether there was a gap, whatever anybody says of the topic.
+    write(&disk, &file(14, "digest"), &digest(14, missing.len() as u64, 23, false));
+    assert_eq!(verify_as(&disk, Some(true)).findings.list, []);
+    assert_eq!(verify_as(&disk, None).findings.damages(), 0);
+    write(&disk, &file(14, "digest"), &digest(14, missing.len() as u64, 23, true));
+    for said in [Some(true), None] {
+        let report = verify_as(&disk, said);
+        assert_eq!((report.findings.damages(), report.findings.list.len()), (1, 1));
+        assert!(report.findings.list[0].reason.contains("the segment's digest"), "{}", report.findings.list[0].reason);
+    }
+    // Behind its end it knows nothing.
+    write(&disk, &file(14, "digest"), &digest(14, batch(14, 4, Codec::None).len() as u64, 17, true));
+    assert_eq!(verify_as(&disk, None).findings.damages(), 0);
+}
+
+#[test]
+fn a_segment_that_is_not_there_is_damage_where_something_is_left_of_it() {
+    let disk = partition();
+    let last = [batch(20, 4, Codec::None), batch(23, 4, Codec::None)].concat();
+    write(&disk, &file(20, "log"), &last);
+    for extension in ["log", "index", "timeindex"] {
+        disk.remove_file(&file(14, extension)).unwrap();
+    }
+    let report = verify_as(&disk, None);
+    assert_eq!((report.findings.damages(), report.findings.list.len()), (0, 1), "Kafka's compaction may leave it so");
+    assert_eq!(verify(&disk).findings.damages(), 1);
+    write(&disk, &file(14, "timeindex"), &[]);
+    let report = verify_as(&disk, None);
+    let damage = report.findings.list.iter().find(|finding| finding.severity == Severity::Damage).unwrap();
+    assert!(damage.reason.contains("offsets 14 to 19") && damage.reason.contains("is left of"), "{}", damage.reason);
+    assert_eq!(verify_as(&disk, Some(true)).findings.damages(), 0);
+
+    disk.remove_file(&file(14, "timeindex")).unwrap();
+    let first = read(&disk, &file(0, "log")).len() as u64;
+    write(&disk, &file(0, "digest"), &digest(0, first, 14, true));
+    assert_eq!(verify_as(&disk, None).findings.damages(), 0, "of one side it is not known");
+    write(&disk, &file(20, "digest"), &digest(20, last.len() as u64, 26, true));
+    assert_eq!(verify_as(&disk, None).findings.damages(), 1);
+    assert_eq!(verify_as(&disk, Some(true)).findings.list, []);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod apache_kafka;
 mod cluster;
 mod configs;
 mod groups;
+mod logs;
 mod offline;
 mod topics;
 

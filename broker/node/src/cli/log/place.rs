@@ -1,7 +1,8 @@
 //! Where the files are that an argument means, and what is known of them beforehand.
 
 use anyhow::{Context, bail};
-use pelton_core::cluster::topic_in_record;
+use pelton_core::cluster::{broker_configs_in_record, topic_in_record};
+use pelton_core::model::TopicId;
 use pelton_log::inspect::{FileKind, Files as _, Piece, ReadOnly, SegmentReader, read_whole, text, topic_partition};
 use pelton_record::{BatchView, uncompressed_batch};
 use std::collections::BTreeMap;
@@ -108,48 +109,91 @@ pub fn recovery_point(dir: &Path) -> Option<i64> {
     lines.iter().find(|line| line.topic == topic && line.partition == partition).map(|line| line.offset)
 }
 
-/// Which topics are compacted, as far as the broker's own `__cluster_metadata-0` in the same log directory tells.
-pub struct Policies(Option<BTreeMap<String, bool>>);
+/// In which topics compaction may have left gaps, as far as somebody says: the command line, or the broker's own
+/// `__cluster_metadata-0` in the same log directory. What a broker was started with is written nowhere.
+#[derive(Default)]
+pub struct Policies {
+    said: Option<bool>,
+    topics: BTreeMap<String, TopicPolicy>,
+    /// Whether `log.cleanup.policy` has `compact`, by the id of the broker that it was set for at run time; no id: for all.
+    brokers: BTreeMap<String, bool>,
+}
+
+/// What is known of a topic's own `cleanup.policy`.
+struct TopicPolicy {
+    id: TopicId,
+    /// Whether it has `compact`; nothing, where the topic has none of its own.
+    compact: Option<bool>,
+    /// Whether it was another one before.
+    changed: bool,
+}
 
 impl Policies {
     /// Reads them. What cannot be read tells nothing: a log directory of Kafka has another kind of metadata.
     pub fn of(log_dir: &Path) -> Self {
-        Self(read_policies(&log_dir.join("__cluster_metadata-0")))
+        let mut policies = Self::default();
+        if policies.read(&log_dir.join("__cluster_metadata-0")).is_err() {
+            // Half of it could say of a topic what was changed later.
+            policies = Self::default();
+        }
+        policies
     }
 
-    /// Whether offsets may be missing in the topic; `None` where nobody says.
+    /// What holds for every topic but the internal ones, whatever is written, if anything is said.
+    pub fn said(self, said: Option<bool>) -> Self {
+        Self { said, ..self }
+    }
+
+    /// Whether compaction removes offsets of the topic; `None` where it may, or may have, and nobody knows.
     pub fn compacted(&self, topic: Option<&str>) -> Option<bool> {
-        let topic = topic?;
-        if COMPACTED.contains(&topic) {
+        if topic.is_some_and(|topic| COMPACTED.contains(&topic)) {
             return Some(true);
         }
-        self.0.as_ref()?.get(topic).copied()
+        if self.said.is_some() {
+            return self.said;
+        }
+        let topic = self.topics.get(topic?)?;
+        match topic.compact {
+            Some(false) if topic.changed => None,
+            Some(own) => Some(own),
+            None => self.brokers.values().any(|compact| *compact).then_some(true),
+        }
     }
-}
 
-fn read_policies(dir: &Path) -> Option<BTreeMap<String, bool>> {
-    let mut policies = BTreeMap::new();
-    let mut found = false;
-    for name in ReadOnly.list(dir).ok()? {
-        let FileKind::Segment(base) = FileKind::of(&name) else { continue };
-        let file = ReadOnly.open(&dir.join(&name)).ok()?;
-        let mut reader = SegmentReader::new(&file, base).ok()?;
-        while let Some(piece) = reader.next_piece().ok()? {
-            let Piece::Batch(batch) = piece else { continue };
-            let Some(bytes) = reader.batch_bytes(&batch).ok()? else { continue };
-            let Ok(view) = BatchView::parse(&bytes) else { continue };
-            let Ok(whole) = uncompressed_batch(&view, super::DECOMPRESS_MAX_BYTES) else { continue };
-            let records = BatchView::parse(&whole).and_then(|view| view.records()).into_iter().flatten();
-            for record in records.map_while(Result::ok) {
-                if let Some((name, topic)) = topic_in_record(record.key.unwrap_or_default(), record.value) {
-                    let policy = topic.configs.get("cleanup.policy").map_or("delete", String::as_str);
-                    policies.insert(name.to_string(), policy.split(',').any(|word| word.trim() == "compact"));
-                    found = true;
+    fn read(&mut self, dir: &Path) -> std::io::Result<()> {
+        for name in ReadOnly.list(dir)? {
+            let FileKind::Segment(base) = FileKind::of(&name) else { continue };
+            let file = ReadOnly.open(&dir.join(&name))?;
+            let mut reader = SegmentReader::new(&file, base)?;
+            while let Some(piece) = reader.next_piece()? {
+                let Piece::Batch(batch) = piece else { continue };
+                let Some(bytes) = reader.batch_bytes(&batch)? else { continue };
+                let Ok(view) = BatchView::parse(&bytes) else { continue };
+                let Ok(whole) = uncompressed_batch(&view, super::DECOMPRESS_MAX_BYTES) else { continue };
+                let records = BatchView::parse(&whole).and_then(|view| view.records()).into_iter().flatten();
+                for record in records.map_while(Result::ok) {
+                    self.take(record.key.unwrap_or_default(), record.value);
                 }
             }
         }
+        Ok(())
     }
-    found.then_some(policies)
+
+    fn take(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if let Some((name, topic)) = topic_in_record(key, value) {
+            let (id, compact) = (topic.id, topic.configs.get("cleanup.policy").map(|policy| has_compact(policy)));
+            let former = self.topics.remove(&*name).filter(|former| former.id == id);
+            let changed = former.is_some_and(|former| former.changed || former.compact != compact);
+            self.topics.insert(name.to_string(), TopicPolicy { id, compact, changed });
+        } else if let Some((broker, configs)) = broker_configs_in_record(key, value) {
+            let compact = configs.get("log.cleanup.policy").is_some_and(|policy| has_compact(policy));
+            self.brokers.insert(broker.to_string(), compact);
+        }
+    }
+}
+
+fn has_compact(policy: &str) -> bool {
+    policy.split(',').any(|word| word.trim() == "compact")
 }
 
 #[cfg(test)]
@@ -176,20 +220,62 @@ mod tests {
         assert_eq!(above(Path::new("t-0")), Path::new("."));
     }
 
-    #[test]
-    fn the_metadata_tells_which_topics_are_compacted() {
+    /// Policies as records of the cluster image tell them: key and value, in order.
+    fn written(records: &[(&str, &str)]) -> Policies {
         let temporary = tempfile::tempdir().unwrap();
-        assert_eq!(Policies::of(temporary.path()).compacted(Some("t")), None, "nobody says");
         let dir = temporary.path().join("__cluster_metadata-0");
         std::fs::create_dir(&dir).unwrap();
         let mut builder = BatchBuilder::new(0);
-        for (name, configs) in [("t", r#"{"cleanup.policy":"delete, compact"}"#), ("u", "{}")] {
-            let value = format!(r#"{{"version":1,"id":"05","partitions":1,"configs":{configs},"internal":false}}"#);
-            builder.push(0, Some(format!(r#"{{"topic":"{name}"}}"#).as_bytes()), Some(value.as_bytes()), &[]);
+        for (key, value) in records {
+            builder.push(0, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
         }
         std::fs::write(dir.join("00000000000000000000.log"), builder.into_bytes_with_crc()).unwrap();
-        let policies = Policies::of(temporary.path());
-        let told = ["t", "u", "v", "__consumer_offsets"].map(|topic| policies.compacted(Some(topic)));
-        assert_eq!(told, [Some(true), Some(false), None, Some(true)]);
+        Policies::of(temporary.path())
+    }
+
+    fn topic(id: &str, configs: &str) -> String {
+        format!(r#"{{"version":1,"id":"{id}","partitions":1,"configs":{configs},"internal":false}}"#)
+    }
+
+    const DELETE: &str = r#"{"cleanup.policy":"delete"}"#;
+    const COMPACT: &str = r#"{"cleanup.policy":"delete, compact"}"#;
+
+    #[test]
+    fn the_metadata_tells_which_topics_are_compacted() {
+        let temporary = tempfile::tempdir().unwrap();
+        let nobody = Policies::of(temporary.path());
+        assert_eq!(["t", "__consumer_offsets"].map(|name| nobody.compacted(Some(name))), [None, Some(true)]);
+        let policies = written(&[
+            (r#"{"topic":"compact"}"#, &topic("05", COMPACT)),
+            (r#"{"topic":"delete"}"#, &topic("06", DELETE)),
+            (r#"{"topic":"by-broker"}"#, &topic("07", "{}")),
+            (r#"{"topic":"was-compact"}"#, &topic("08", COMPACT)),
+            (r#"{"topic":"was-compact"}"#, &topic("08", DELETE)),
+            (r#"{"topic":"made-again"}"#, &topic("09", COMPACT)),
+            (r#"{"topic":"made-again"}"#, &topic("0a", DELETE)),
+        ]);
+        let names = ["compact", "delete", "by-broker", "was-compact", "made-again", "unknown", "__consumer_offsets"];
+        let told = names.map(|topic| policies.compacted(Some(topic)));
+        assert_eq!(told, [Some(true), Some(false), None, None, Some(false), None, Some(true)]);
+    }
+
+    #[test]
+    fn a_broker_s_policy_holds_where_the_topic_has_none_and_what_is_said_goes_first() {
+        let broker = r#"{"version":1,"configs":{"log.cleanup.policy":"compact"}}"#;
+        let records = [
+            (r#"{"topic":"own"}"#, topic("05", DELETE)),
+            (r#"{"topic":"none"}"#, topic("06", "{}")),
+            (r#"{"broker":""}"#, broker.to_owned()),
+        ];
+        let policies = || written(&records.each_ref().map(|(key, value)| (*key, value.as_str())));
+        let names = ["own", "none", "unknown", "__transaction_state"];
+        for (said, wanted) in [
+            (None, [Some(false), Some(true), None, Some(true)]),
+            (Some(true), [Some(true); 4]),
+            (Some(false), [Some(false), Some(false), Some(false), Some(true)]),
+        ] {
+            let policies = policies().said(said);
+            assert_eq!(names.map(|name| policies.compacted(Some(name))), wanted, "{said:?}");
+        }
     }
 }

@@ -69,10 +69,13 @@ fn shown<F: DiskFile>(file: &F, name: &str, kind: FileKind) -> anyhow::Result<Ve
 }
 
 fn digest(promise: promise::Promise) -> Shown {
-    let promise::Promise { len_bytes, next_offset, sealed, max_timestamp } = promise;
-    let line = format!("length: {len_bytes} nextOffset: {next_offset} sealed: {sealed} maxTimestamp: {max_timestamp}");
-    let shown =
-        json!({ "length": len_bytes, "nextOffset": next_offset, "sealed": sealed, "maxTimestamp": max_timestamp });
+    let promise::Promise { len_bytes, next_offset, sealed, dense, max_timestamp } = promise;
+    let line = format!(
+        "length: {len_bytes} nextOffset: {next_offset} sealed: {sealed} dense: {dense} maxTimestamp: {max_timestamp}"
+    );
+    let shown = json!({
+        "length": len_bytes, "nextOffset": next_offset, "sealed": sealed, "dense": dense, "maxTimestamp": max_timestamp,
+    });
     (line, shown)
 }
 

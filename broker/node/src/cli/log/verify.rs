@@ -19,6 +19,10 @@ use std::process::ExitCode;
 /// Reports each damage with file, position and reason, and changes nothing. The exit status is 1 when anything is damaged. While a
 /// broker runs, the end of a segment that it is writing may look torn.
 ///
+/// Missing offsets are damage where the broker has written down that there were none missing, or that nothing compacts the topic;
+/// nothing to report, where a topic is compacted; and a warning where neither is known: what a broker was started with, and
+/// what holds for Kafka's topics, is not in the files. Say it then.
+///
 /// Example: pelton log verify --deep pelton-data
 #[derive(Debug, Args)]
 pub struct Verify {
@@ -28,6 +32,12 @@ pub struct Verify {
     /// Open the records of every batch as well.
     #[arg(long)]
     deep: bool,
+    /// These topics are or were compacted, so offsets may be missing.
+    #[arg(long, conflicts_with = "not_compacted")]
+    compacted: bool,
+    /// These topics were never compacted, so missing offsets are damage. Internal topics are compacted always.
+    #[arg(long)]
+    not_compacted: bool,
     /// Print each finding, and a summary of each partition, as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -58,7 +68,7 @@ impl Verify {
                     bail!("{} is a file; name its directory: files are checked against each other", path.display());
                 }
                 Place::Partition(dir) => {
-                    let policies = Policies::of(place::above(dir));
+                    let policies = Policies::of(place::above(dir)).said(self.said());
                     self.partition(dir, &policies, &bar, &mut total);
                 }
                 Place::LogDirectory(dir, partitions) => self.log_directory(dir, partitions, &bar, &mut total)?,
@@ -69,6 +79,14 @@ impl Verify {
         Ok(if total.damages == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
+    /// What the command line says of compaction.
+    fn said(&self) -> Option<bool> {
+        match (self.compacted, self.not_compacted) {
+            (false, false) => None,
+            (compacted, _) => Some(compacted),
+        }
+    }
+
     fn log_directory(
         &self,
         dir: &Path,
@@ -76,7 +94,7 @@ impl Verify {
         bar: &ProgressBar,
         total: &mut Total,
     ) -> anyhow::Result<()> {
-        let policies = Policies::of(dir);
+        let policies = Policies::of(dir).said(self.said());
         let mut ends = BTreeMap::new();
         for partition in partitions {
             if let Some(report) = self.partition(partition, &policies, bar, total)
