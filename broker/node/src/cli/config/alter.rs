@@ -17,6 +17,7 @@ use serde_json::json;
     after_long_help = "Examples:\n\
     \x20 pelton config alter --topic orders --set retention.ms=60000 --unset segment.bytes\n\
     \x20 pelton config alter --topic orders --append cleanup.policy=compact --dry-run\n\
+    \x20 pelton config alter --topic orders --set pelton.interceptors=audit@2,mask@1 --unset pelton.partitioner\n\
     \x20 pelton config alter --broker 1 --set log.retention.ms=3600000\n\
     \x20 pelton config alter --default --unset log.retention.ms"
 )]

@@ -1,32 +1,31 @@
-//! `pelton topic alter`: more partitions, other settings. The broker checks all of it before any of it is done.
+//! `pelton topic alter`: more partitions. What else is to change of a topic are its settings: `pelton config alter`.
 
-use super::wire::{Alteration, Cluster, Refused, Resource};
-use super::{Bootstrap, config, output};
+use super::wire::Cluster;
+use super::{Bootstrap, output};
 use anyhow::{anyhow, bail};
 use clap::Args;
-use config::changes::ConfigChanges;
 use serde_json::json;
 
-/// Change the settings of a topic, and give it more partitions.
+/// Give a topic more partitions.
 ///
-/// Records stay in the partitions where they are, so more partitions part the records of a key from those that come later.
+/// Records stay in the partitions where they are, so more partitions part the records of a key from those that come later. The
+/// settings of a topic are changed by `pelton config alter --topic TOPIC`.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n\
-    \x20 pelton topic alter orders --set retention.ms=60000 --unset segment.bytes\n\
-    \x20 pelton topic alter orders --append cleanup.policy=compact\n\
-    \x20 pelton topic alter orders --set pelton.interceptors=audit@2,mask@1 --unset pelton.partitioner\n\
-    \x20 pelton topic alter orders --partitions 12 --dry-run",
+    after_long_help = "Example: pelton topic alter orders --partitions 12 --dry-run",
     arg_required_else_help = true
 )]
 pub struct Alter {
     /// Name of the topic.
     topic: String,
     /// How many partitions it is to have in all.
-    #[arg(long, short, value_parser = clap::value_parser!(i32).range(1..), value_name = "N")]
+    #[arg(
+        long, short, value_parser = clap::value_parser!(i32).range(1..), value_name = "N", required_unless_present = "settings"
+    )]
     partitions: Option<i32>,
-    #[command(flatten)]
-    changes: ConfigChanges,
+    /// What belongs to `pelton config alter`; whoever gives it here is told so.
+    #[arg(long = "set", aliases = ["unset", "remove", "append", "subtract", "config"], hide = true, value_name = "SETTING")]
+    settings: Vec<String>,
     /// Have the broker check the change, and change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -40,44 +39,24 @@ pub struct Alter {
 impl Alter {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<()> {
-        let alterations = self.changes.alterations()?;
-        if alterations.is_empty() && self.partitions.is_none() {
-            bail!("nothing is to be changed; give --set KEY=VALUE, --unset KEY, --append, --subtract or --partitions");
-        }
+        let (Some(partitions), []) = (self.partitions, &self.settings[..]) else {
+            bail!(
+                "only partitions are changed here; for settings type `pelton config alter --topic {}` with --set KEY=VALUE, \
+                 --unset KEY, --append or --subtract",
+                self.topic
+            );
+        };
         let mut cluster = Cluster::connect(&self.bootstrap.bootstrap)?;
-        self.apply(&mut cluster, &alterations, true)?;
-        if !self.dry_run {
-            self.apply(&mut cluster, &alterations, false)?;
-        }
+        let created = cluster.create_partitions(&self.topic, partitions, self.dry_run)?;
+        created.map_err(|refused| anyhow!("the topic {} was not changed: {refused}", self.topic))?;
         if self.json {
-            output::json(&json!({
-                "topic": self.topic,
-                "dry_run": self.dry_run,
-                "partitions": self.partitions,
-                "configs": alterations,
-            }));
+            output::json(&json!({ "topic": self.topic, "dry_run": self.dry_run, "partitions": partitions }));
             return Ok(());
         }
         output::line(&match self.dry_run {
-            true => format!("{} would be changed; the broker has nothing against it:", self.topic),
-            false => format!("{} is changed:", self.topic),
+            true => format!("{} would have {partitions} partitions; the broker has nothing against it", self.topic),
+            false => format!("{} has {partitions} partitions", self.topic),
         });
-        if let Some(partitions) = self.partitions {
-            output::line(&format!("  {partitions} partitions"));
-        }
-        alterations.iter().for_each(|change| output::line(&format!("  {}", config::changes::line(change))));
-        Ok(())
-    }
-
-    fn apply(&self, cluster: &mut Cluster, alterations: &[Alteration], validate_only: bool) -> anyhow::Result<()> {
-        let refused = |refused: Refused| anyhow!("the topic {} was not changed: {refused}", self.topic);
-        if !alterations.is_empty() {
-            let topic = Resource::Topic(self.topic.clone());
-            cluster.alter_configs(&topic, alterations, validate_only)?.map_err(refused)?;
-        }
-        if let Some(partitions) = self.partitions {
-            cluster.create_partitions(&self.topic, partitions, validate_only)?.map_err(refused)?;
-        }
         Ok(())
     }
 }

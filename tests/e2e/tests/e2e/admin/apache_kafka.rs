@@ -37,8 +37,9 @@ fn the_commands_administer_apache_kafka_too() -> Result<()> {
     ensure!(cluster["brokers"][0]["id"] == 1 && cluster["quorum"]["leader"] == 1, "{cluster}");
 
     pelton(&kafka, &["topic", "create", "orders", "--partitions", "2", "--config", "retention.ms=60000"])?;
-    let changes = ["--partitions", "3", "--append", "cleanup.policy=compact", "--unset", "retention.ms"];
-    pelton(&kafka, &[&["topic", "alter", "orders"], &changes[..]].concat())?;
+    pelton(&kafka, &["topic", "alter", "orders", "--partitions", "3"])?;
+    let changes = ["--append", "cleanup.policy=compact", "--unset", "retention.ms"];
+    pelton(&kafka, &[&["config", "alter", "--topic", "orders"], &changes[..]].concat())?;
     let configs = json!({ "cleanup.policy": "delete,compact" });
     let is_altered = |said: &Value| {
         said[0]["configs"] == configs && said[0]["partitions"].as_array().is_some_and(|all| all.len() == 3)
