@@ -19,9 +19,9 @@ use std::process::ExitCode;
 /// Reports each damage with file, position and reason, and changes nothing. The exit status is 1 when anything is damaged. While a
 /// broker runs, the end of a segment that it is writing may look torn.
 ///
-/// Missing offsets are damage where the broker has written down that there were none missing, or that nothing compacts the topic;
-/// nothing to report, where a topic is compacted; and a warning where neither is known: what a broker was started with, and
-/// what holds for Kafka's topics, is not in the files. Say it then.
+/// Offsets that are missing between batches are damage where a digest of the broker says that none were, or where nothing compacts
+/// the topic; they are passed over where the topic is compacted; and they are a warning where neither is known. The files do not
+/// say what a broker was started with, nor how a topic of Apache Kafka is set: then say it with --compacted or --not-compacted.
 ///
 /// Example: pelton log verify --deep pelton-data
 #[derive(Debug, Args)]
