@@ -84,8 +84,9 @@ test: build sdks examples lint python java node go conformance-clients fuzz-corp
 
 .PHONY: conformance
 conformance: build conformance-clients ## Every client's suite alone (SUITE=java_clients; AGAINST=kafka: the same against Apache Kafka)
+	@# Suites mostly wait, so more of them run at a time than the machine has cores.
 	@timeout --kill-after=10 2400 env $(if $(AGAINST),PELTON_CONFORMANCE_AGAINST=$(AGAINST)) \
-	  $(CARGO) test $(BUILD_FLAGS) --workspace --test conformance -- $(SUITE)
+	  $(CARGO) test $(BUILD_FLAGS) --workspace --test conformance -- --test-threads=4 $(SUITE)
 
 .PHONY: fuzz-corpus
 fuzz-corpus: bootstrap ## What the fuzzers have found worth keeping, through every target, without a fuzzer
@@ -200,7 +201,7 @@ NEEDS := java:default-jdk-headless mvn:maven node:nodejs npm:npm g++:g++ cmake:c
          /usr/lib/x86_64-linux-gnu/libz.so:zlib1g-dev LIBCLANG:libclang-dev VENV:python3-venv
 
 .PHONY: bootstrap
-bootstrap: ## Install what is missing on this machine (g++, libclang, ccache, kcat, a Python venv)
+bootstrap: ## Install what is missing on this machine (g++, libclang, ccache, kcat, a Python venv, Go if Debian's is new enough)
 	@missing=""; \
 	for need in $(NEEDS); do what=$${need%%:*}; package=$${need##*:}; \
 	  case "$$what" in \
@@ -214,4 +215,9 @@ bootstrap: ## Install what is missing on this machine (g++, libclang, ccache, kc
 	    apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
 	  else echo "missing:$$missing. Run this once, then try again:"; \
 	    echo "  sudo apt-get install -y$$missing"; exit 1; fi; fi
+	@# Go is wanted, not needed: where Debian's is older than 1.24, what is in Go is skipped, and says so.
+	@if ! command -v go >/dev/null && [ "$$(id -u)" = 0 ] && \
+	  printf '1.24~\n%s\n' "$$(apt-cache policy golang-go 2>/dev/null | sed -n 's/.*Candidate: \([0-9]*:\)\?\([0-9]\)/\2/p')" | sort -C -V; then \
+	  echo "installing what is missing: golang-go"; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq golang-go >/dev/null \
+	    || echo "golang-go cannot be installed: what is in Go is skipped"; fi
 	@command -v cargo >/dev/null || { echo "missing: a Rust toolchain (1.95 or newer), see https://rustup.rs"; exit 1; }

@@ -31,6 +31,10 @@ async def with_admin(body):
         await admin.close()
 
 
+async def lists(admin, name):
+    return name in await admin.list_topics()
+
+
 async def topic(partitions, **configs):
     name = fresh("t")
     wanted = {key.replace("_", "."): value for key, value in configs.items()}
@@ -38,6 +42,8 @@ async def topic(partitions, **configs):
     async def create(admin):
         answer = await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=wanted)])
         same(0, answer.topic_errors[0][1], "error of the creation")
+        # Apache Kafka's controller answers before its broker has heard of it.
+        await eventually(10, f"{name} is known", lambda: lists(admin, name))
 
     await with_admin(create)
     return name
@@ -307,15 +313,20 @@ async def seeks():
 async def admin_topics():
     name = await topic(2)
 
+    async def gone(admin):
+        return not await lists(admin, name)
+
+    async def has_four(admin):
+        return len((await admin.describe_topics([name]))[0]["partitions"]) == 4
+
     async def body(admin):
-        assert name in await admin.list_topics()
         same(2, len((await admin.describe_topics([name]))[0]["partitions"]), "partitions")
         same(36, (await admin.create_topics([NewTopic(name, 1, 1)])).topic_errors[0][1], "TOPIC_ALREADY_EXISTS")
         same(17, (await admin.create_topics([NewTopic("no good", 1, 1)])).topic_errors[0][1], "INVALID_TOPIC_EXCEPTION")
         await admin.create_partitions({name: NewPartitions(4)})
-        same(4, len((await admin.describe_topics([name]))[0]["partitions"]), "partitions")
+        await eventually(10, "four partitions", lambda: has_four(admin))
         await admin.delete_topics([name])
-        assert name not in await admin.list_topics()
+        await eventually(10, "gone", lambda: gone(admin))
 
     await with_admin(body)
 
@@ -325,9 +336,12 @@ async def admin_configs():
     resource = ConfigResource(ConfigResourceType.TOPIC, name)
 
     async def body(admin):
-        assert "777000" in str(await admin.describe_configs([resource])), "retention.ms"
+        async def says(value):
+            return value in str(await admin.describe_configs([resource]))
+
+        assert await says("777000"), "retention.ms"
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs={"retention.ms": "888000"})])
-        assert "888000" in str(await admin.describe_configs([resource])), "altered"
+        await eventually(10, "altered", lambda: says("888000"))
 
     await with_admin(body)
 

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"pelton/conformance/check"
 )
 
 var broker string
@@ -20,7 +22,7 @@ var broker string
 func client(options ...kgo.Opt) *kgo.Client {
 	base := []kgo.Opt{kgo.SeedBrokers(broker), kgo.MetadataMinAge(100 * time.Millisecond), kgo.MetadataMaxAge(500 * time.Millisecond),
 		kgo.RetryTimeout(20 * time.Second)}
-	return must(kgo.NewClient(append(base, options...)...))
+	return check.Must(kgo.NewClient(append(base, options...)...))
 }
 
 func admin() (*kadm.Client, func()) {
@@ -31,11 +33,11 @@ func admin() (*kadm.Client, func()) {
 func topic(ctx context.Context, partitions int32, configs ...string) string {
 	a, done := admin()
 	defer done()
-	name, wanted := fresh("t"), map[string]*string{}
+	name, wanted := check.Fresh("t"), map[string]*string{}
 	for at := 0; at < len(configs); at += 2 {
 		wanted[configs[at]] = &configs[at+1]
 	}
-	must(a.CreateTopic(ctx, partitions, 1, wanted, name))
+	check.Must(a.CreateTopic(ctx, partitions, 1, wanted, name))
 	return name
 }
 
@@ -62,21 +64,17 @@ func take(ctx context.Context, c *kgo.Client, count int) []*kgo.Record {
 // values gives what a partition holds below the end that is known when it is called.
 func values(ctx context.Context, name string, isolation kgo.IsolationLevel) []string {
 	a, done := admin()
-	ends := must(a.ListEndOffsets(ctx, name))
+	ends := check.Must(a.ListEndOffsets(ctx, name))
 	done()
 	end, _ := ends.Lookup(name, 0)
 	c := reading(name, kgo.FetchIsolationLevel(isolation), kgo.KeepControlRecords())
 	defer c.Close()
 	var found []string
-	deadline := time.Now().Add(20 * time.Second)
-	quiet := 0
-	for at := int64(0); at < end.Offset && quiet < 4 && time.Now().Before(deadline); {
-		polling, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-		fetches := c.PollFetches(polling)
-		cancel()
-		quiet++
-		fetches.EachRecord(func(r *kgo.Record) {
-			quiet = 0
+	polling, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for at := int64(0); at < end.Offset; {
+		check.That(polling.Err() == nil, "stands at %d, the end is %d", at, end.Offset)
+		c.PollFetches(polling).EachRecord(func(r *kgo.Record) {
 			at = r.Offset + 1
 			if !r.Attrs.IsControl() {
 				found = append(found, string(r.Value))
@@ -95,14 +93,14 @@ func codec(name string, wanted kgo.CompressionCodec) func(context.Context) {
 		for n := range 600 {
 			records = append(records, &kgo.Record{Topic: to, Partition: int32(n % 2), Value: fmt.Appendf(nil, "%s %d %s", name, n, strings.Repeat("x", n%300))})
 		}
-		ok(c.ProduceSync(ctx, records...).FirstErr())
+		check.Ok(c.ProduceSync(ctx, records...).FirstErr())
 		reader := reading(to)
 		defer reader.Close()
 		found := take(ctx, reader, 600)
-		same(600, len(found), "records")
+		check.Same(600, len(found), "records")
 		for _, r := range found {
 			n := int(r.Offset)*2 + int(r.Partition)
-			same(fmt.Sprintf("%s %d %s", name, n, strings.Repeat("x", n%300)), string(r.Value), "value")
+			check.Same(fmt.Sprintf("%s %d %s", name, n, strings.Repeat("x", n%300)), string(r.Value), "value")
 		}
 	}
 }
@@ -112,18 +110,18 @@ func shapes(ctx context.Context) {
 	c := client()
 	defer c.Close()
 	then := time.UnixMilli(1_577_836_800_000)
-	ok(c.ProduceSync(ctx,
+	check.Ok(c.ProduceSync(ctx,
 		&kgo.Record{Topic: to, Value: []byte("v"), Headers: []kgo.RecordHeader{{Key: "a", Value: []byte{0, 255}}, {Key: "a", Value: []byte{}}, {Key: "b"}}},
 		&kgo.Record{Topic: to, Key: []byte("k")},
 		&kgo.Record{Topic: to, Key: []byte{}, Value: []byte{}, Timestamp: then}).FirstErr())
 	reader := reading(to)
 	defer reader.Close()
 	found := take(ctx, reader, 3)
-	same(3, len(found), "records")
-	same("[{a [0 255]} {a []} {b []}]", fmt.Sprint(found[0].Headers), "headers")
-	that(found[0].Headers[1].Value != nil && found[0].Headers[2].Value == nil, "an empty header and a null one")
-	that(found[0].Key == nil && found[1].Value == nil && found[2].Key != nil && found[2].Value != nil, "nulls and empties")
-	same(then.UnixMilli(), found[2].Timestamp.UnixMilli(), "timestamp")
+	check.Same(3, len(found), "records")
+	check.Same("[{a [0 255]} {a []} {b []}]", fmt.Sprint(found[0].Headers), "headers")
+	check.That(found[0].Headers[1].Value != nil && found[0].Headers[2].Value == nil, "an empty header and a null one")
+	check.That(found[0].Key == nil && found[1].Value == nil && found[2].Key != nil && found[2].Value != nil, "nulls and empties")
+	check.Same(then.UnixMilli(), found[2].Timestamp.UnixMilli(), "timestamp")
 }
 
 func sizes(ctx context.Context) {
@@ -131,12 +129,12 @@ func sizes(ctx context.Context) {
 	value := bytes.Repeat([]byte("0123456789"), 400_000)
 	c := client(kgo.ProducerBatchMaxBytes(8_000_000), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	defer c.Close()
-	ok(c.ProduceSync(ctx, &kgo.Record{Topic: large, Value: value}).FirstErr())
+	check.Ok(c.ProduceSync(ctx, &kgo.Record{Topic: large, Value: value}).FirstErr())
 	reader := reading(large)
 	defer reader.Close()
-	that(bytes.Equal(value, take(ctx, reader, 1)[0].Value), "the bytes are the same")
+	check.That(bytes.Equal(value, take(ctx, reader, 1)[0].Value), "the bytes are the same")
 	err := c.ProduceSync(ctx, &kgo.Record{Topic: small, Value: value[:20_000]}).FirstErr()
-	that(errors.Is(err, kerr.MessageTooLarge), "expected MESSAGE_TOO_LARGE, got %v", err)
+	check.That(errors.Is(err, kerr.MessageTooLarge), "expected MESSAGE_TOO_LARGE, got %v", err)
 }
 
 func acks(wanted kgo.Acks) func(context.Context) {
@@ -145,9 +143,9 @@ func acks(wanted kgo.Acks) func(context.Context) {
 		c := client(kgo.RequiredAcks(wanted), kgo.DisableIdempotentWrite(), kgo.DefaultProduceTopic(to))
 		defer c.Close()
 		for n := range 100 {
-			ok(c.ProduceSync(ctx, kgo.StringRecord(fmt.Sprint(n))).FirstErr())
+			check.Ok(c.ProduceSync(ctx, kgo.StringRecord(fmt.Sprint(n))).FirstErr())
 		}
-		eventually(10, "100 records", func() bool { return len(values(ctx, to, kgo.ReadCommitted())) == 100 })
+		check.Eventually(10, "100 records", func() bool { return len(values(ctx, to, kgo.ReadCommitted())) == 100 })
 	}
 }
 
@@ -159,75 +157,75 @@ func idempotence(ctx context.Context) {
 	for n := range 3000 {
 		records = append(records, kgo.StringRecord(fmt.Sprint(n)))
 	}
-	ok(c.ProduceSync(ctx, records...).FirstErr())
+	check.Ok(c.ProduceSync(ctx, records...).FirstErr())
 	for n, value := range values(ctx, to, kgo.ReadCommitted()) {
-		same(fmt.Sprint(n), value, "value")
+		check.Same(fmt.Sprint(n), value, "value")
 	}
-	same(int64(2999), records[2999].Offset, "the last offset")
+	check.Same(int64(2999), records[2999].Offset, "the last offset")
 }
 
 func transactions(ctx context.Context) {
 	to := topic(ctx, 1)
-	c := client(kgo.TransactionalID(fresh("id")), kgo.DefaultProduceTopic(to))
+	c := client(kgo.TransactionalID(check.Fresh("id")), kgo.DefaultProduceTopic(to))
 	defer c.Close()
 	for n := range 6 {
-		ok(c.BeginTransaction())
+		check.Ok(c.BeginTransaction())
 		for range 5 {
-			ok(c.ProduceSync(ctx, kgo.StringRecord([]string{"good", "bad"}[n%2])).FirstErr())
+			check.Ok(c.ProduceSync(ctx, kgo.StringRecord([]string{"good", "bad"}[n%2])).FirstErr())
 		}
-		ok(c.EndTransaction(ctx, n%2 == 0))
+		check.Ok(c.EndTransaction(ctx, n%2 == 0))
 	}
 	found := values(ctx, to, kgo.ReadCommitted())
-	same(strings.Repeat("good ", 15), strings.Join(found, " ")+" ", "committed records")
-	same(30, len(values(ctx, to, kgo.ReadUncommitted())), "all records")
+	check.Same(strings.Repeat("good ", 15), strings.Join(found, " ")+" ", "committed records")
+	check.Same(30, len(values(ctx, to, kgo.ReadUncommitted())), "all records")
 }
 
 func fencing(ctx context.Context) {
-	to, id := topic(ctx, 1), fresh("id")
+	to, id := topic(ctx, 1), check.Fresh("id")
 	first, second := client(kgo.TransactionalID(id), kgo.DefaultProduceTopic(to)), client(kgo.TransactionalID(id), kgo.DefaultProduceTopic(to))
 	defer first.Close()
 	defer second.Close()
-	ok(first.BeginTransaction())
-	ok(first.ProduceSync(ctx, kgo.StringRecord("lost")).FirstErr())
-	ok(second.BeginTransaction())
-	ok(second.ProduceSync(ctx, kgo.StringRecord("kept")).FirstErr())
-	ok(second.EndTransaction(ctx, kgo.TryCommit))
+	check.Ok(first.BeginTransaction())
+	check.Ok(first.ProduceSync(ctx, kgo.StringRecord("lost")).FirstErr())
+	check.Ok(second.BeginTransaction())
+	check.Ok(second.ProduceSync(ctx, kgo.StringRecord("kept")).FirstErr())
+	check.Ok(second.EndTransaction(ctx, kgo.TryCommit))
 	err := first.ProduceSync(ctx, kgo.StringRecord("late")).FirstErr()
 	if err == nil {
 		err = first.EndTransaction(ctx, kgo.TryCommit)
 	}
-	that(errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced), "it is fenced, not %v", err)
-	same("[kept]", fmt.Sprint(values(ctx, to, kgo.ReadCommitted())), "records")
+	check.That(errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced), "it is fenced, not %v", err)
+	check.Same("[kept]", fmt.Sprint(values(ctx, to, kgo.ReadCommitted())), "records")
 }
 
 func transform(ctx context.Context) {
-	from, to, group := topic(ctx, 2), topic(ctx, 1), fresh("g")
+	from, to, group := topic(ctx, 2), topic(ctx, 1), check.Fresh("g")
 	plain := client(kgo.DefaultProduceTopic(from))
 	for n := range 200 {
-		ok(plain.ProduceSync(ctx, kgo.StringRecord(fmt.Sprint(n))).FirstErr())
+		check.Ok(plain.ProduceSync(ctx, kgo.StringRecord(fmt.Sprint(n))).FirstErr())
 	}
 	plain.Close()
-	session := must(kgo.NewGroupTransactSession(kgo.SeedBrokers(broker), kgo.TransactionalID(fresh("id")), kgo.ConsumerGroup(group), kgo.ConsumeTopics(from),
+	session := check.Must(kgo.NewGroupTransactSession(kgo.SeedBrokers(broker), kgo.TransactionalID(check.Fresh("id")), kgo.ConsumerGroup(group), kgo.ConsumeTopics(from),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.DefaultProduceTopic(to), kgo.RequireStableFetchOffsets()))
 	defer session.Close()
 	for done, round := 0, 0; done < 200; round++ {
-		that(round < 500, "only %d of 200 came", done)
+		check.That(round < 500, "only %d of 200 came", done)
 		fetches := session.PollRecords(ctx, 30)
-		ok(session.Begin())
+		check.Ok(session.Begin())
 		fetches.EachRecord(func(r *kgo.Record) { session.Produce(ctx, kgo.StringRecord(string(r.Value)+"!"), nil) })
-		ok(session.Client().Flush(ctx))
+		check.Ok(session.Client().Flush(ctx))
 		wanted := kgo.TransactionEndTry(round%3 != 2)
-		committed := must(session.End(ctx, wanted))
+		committed := check.Must(session.End(ctx, wanted))
 		if committed {
 			done += fetches.NumRecords()
 		}
 	}
 	seen := map[string]bool{}
 	for _, value := range values(ctx, to, kgo.ReadCommitted()) {
-		that(!seen[value], "%s came twice", value)
+		check.That(!seen[value], "%s came twice", value)
 		seen[value] = true
 	}
-	same(200, len(seen), "records")
+	check.Same(200, len(seen), "records")
 }
 
 // member is a consumer of a group that is polled by a goroutine of its own.
@@ -306,70 +304,70 @@ func covered(count int, members ...*member) bool {
 
 func rebalance(balancer kgo.GroupBalancer) func(context.Context) {
 	return func(ctx context.Context) {
-		name, group := topic(ctx, 6), fresh("g")
+		name, group := topic(ctx, 6), check.Fresh("g")
 		one := join(ctx, group, name, kgo.Balancers(balancer))
 		defer one.client.Close()
-		eventually(15, "one has all", func() bool { return covered(6, one) })
+		check.Eventually(15, "one has all", func() bool { return covered(6, one) })
 		two, three := join(ctx, group, name, kgo.Balancers(balancer)), join(ctx, group, name, kgo.Balancers(balancer))
 		defer three.client.Close()
-		eventually(20, "two each", func() bool { return covered(6, one, two, three) && one.count() == 2 && two.count() == 2 })
+		check.Eventually(20, "two each", func() bool { return covered(6, one, two, three) && one.count() == 2 && two.count() == 2 })
 		two.client.Close()
-		eventually(20, "three each", func() bool { return covered(6, one, three) })
+		check.Eventually(20, "three each", func() bool { return covered(6, one, three) })
 	}
 }
 
 func cooperative(ctx context.Context) {
-	name, group := topic(ctx, 6), fresh("g")
+	name, group := topic(ctx, 6), check.Fresh("g")
 	one := join(ctx, group, name, kgo.Balancers(kgo.CooperativeStickyBalancer()))
 	defer one.client.Close()
-	eventually(15, "one has all", func() bool { return covered(6, one) })
+	check.Eventually(15, "one has all", func() bool { return covered(6, one) })
 	two := join(ctx, group, name, kgo.Balancers(kgo.CooperativeStickyBalancer()))
 	defer two.client.Close()
-	eventually(20, "three each", func() bool { return covered(6, one, two) })
-	same(3, one.seen("revoked"), "revoked partitions")
-	same(6, one.seen("assigned"), "assigned partitions, all of them at the beginning")
+	check.Eventually(20, "three each", func() bool { return covered(6, one, two) })
+	check.Same(3, one.seen("revoked"), "revoked partitions")
+	check.Same(6, one.seen("assigned"), "assigned partitions, all of them at the beginning")
 }
 
 func static(ctx context.Context) {
-	name, group := topic(ctx, 4), fresh("g")
+	name, group := topic(ctx, 4), check.Fresh("g")
 	stays, goes := join(ctx, group, name, kgo.InstanceID("stays")), join(ctx, group, name, kgo.InstanceID("goes"))
 	defer stays.client.Close()
-	eventually(20, "two each", func() bool { return covered(4, stays, goes) && stays.count() == 2 })
+	check.Eventually(20, "two each", func() bool { return covered(4, stays, goes) && stays.count() == 2 })
 	before := stays.seen("")
 	goes.client.Close()
 	back := join(ctx, group, name, kgo.InstanceID("goes"))
 	defer back.client.Close()
-	eventually(20, "its partitions again", func() bool { return covered(4, stays, back) })
-	same(before, stays.seen(""), "what the other one saw")
+	check.Eventually(20, "its partitions again", func() bool { return covered(4, stays, back) })
+	check.Same(before, stays.seen(""), "what the other one saw")
 }
 
 func pattern(ctx context.Context) {
 	a, done := admin()
 	defer done()
-	prefix := fresh("p")
-	must(a.CreateTopic(ctx, 2, 1, nil, prefix+"-1"))
-	m := join(ctx, fresh("g"), "^"+prefix+"-.*", kgo.ConsumeRegex())
+	prefix := check.Fresh("p")
+	check.Must(a.CreateTopic(ctx, 2, 1, nil, prefix+"-1"))
+	m := join(ctx, check.Fresh("g"), "^"+prefix+"-.*", kgo.ConsumeRegex())
 	defer m.client.Close()
-	eventually(15, "two partitions", func() bool { return m.seen("assigned") == 2 })
-	must(a.CreateTopic(ctx, 2, 1, nil, prefix+"-2"))
-	eventually(15, "two more", func() bool { return m.seen("assigned") >= 4 })
+	check.Eventually(15, "two partitions", func() bool { return m.seen("assigned") == 2 })
+	check.Must(a.CreateTopic(ctx, 2, 1, nil, prefix+"-2"))
+	check.Eventually(15, "two more", func() bool { return m.seen("assigned") >= 4 })
 }
 
 func commits(ctx context.Context) {
-	name, group := topic(ctx, 1), fresh("g")
+	name, group := topic(ctx, 1), check.Fresh("g")
 	c := client(kgo.DefaultProduceTopic(name))
 	for n := range 50 {
-		ok(c.ProduceSync(ctx, kgo.StringRecord(fmt.Sprint(n))).FirstErr())
+		check.Ok(c.ProduceSync(ctx, kgo.StringRecord(fmt.Sprint(n))).FirstErr())
 	}
 	c.Close()
 	reader := reading(name, kgo.ConsumerGroup(group), kgo.DisableAutoCommit())
 	found := take(ctx, reader, 50)
-	same(50, len(found), "records")
-	ok(reader.CommitRecords(ctx, found[29]))
+	check.Same(50, len(found), "records")
+	check.Ok(reader.CommitRecords(ctx, found[29]))
 	reader.Close()
 	reader = reading(name, kgo.ConsumerGroup(group), kgo.DisableAutoCommit())
 	defer reader.Close()
-	same("30", string(take(ctx, reader, 1)[0].Value), "where the next one goes on")
+	check.Same("30", string(take(ctx, reader, 1)[0].Value), "where the next one goes on")
 }
 
 func seeks(ctx context.Context) {
@@ -377,19 +375,19 @@ func seeks(ctx context.Context) {
 	c := client(kgo.DefaultProduceTopic(name))
 	defer c.Close()
 	for n := range 10 {
-		ok(c.ProduceSync(ctx, &kgo.Record{Value: fmt.Append(nil, n), Timestamp: now.Add(time.Duration(n-10) * 10 * time.Second)}).FirstErr())
+		check.Ok(c.ProduceSync(ctx, &kgo.Record{Value: fmt.Append(nil, n), Timestamp: now.Add(time.Duration(n-10) * 10 * time.Second)}).FirstErr())
 	}
 	for offset, first := range map[*kgo.Offset]string{
 		ref(kgo.NewOffset().At(5)): "5", ref(kgo.NewOffset().AtEnd().Relative(-3)): "7",
 		ref(kgo.NewOffset().AfterMilli(now.Add(-55 * time.Second).UnixMilli())): "5"} {
 		reader := client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{name: {0: *offset}}))
-		same(first, string(take(ctx, reader, 1)[0].Value), "the first record")
+		check.Same(first, string(take(ctx, reader, 1)[0].Value), "the first record")
 		reader.Close()
 	}
 	reader := client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{name: {0: kgo.NewOffset().At(1000)}}), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
 	defer reader.Close()
 	fetches := reader.PollFetches(ctx)
-	that(errors.Is(fetches.Err(), kerr.OffsetOutOfRange), "expected OFFSET_OUT_OF_RANGE, got %v", fetches.Err())
+	check.That(errors.Is(fetches.Err(), kerr.OffsetOutOfRange), "expected OFFSET_OUT_OF_RANGE, got %v", fetches.Err())
 }
 
 func ref[T any](value T) *T { return &value }
@@ -398,18 +396,18 @@ func adminTopics(ctx context.Context) {
 	a, done := admin()
 	defer done()
 	name := topic(ctx, 2)
-	details := must(a.ListTopics(ctx, name))
-	same(2, len(details[name].Partitions), "partitions")
+	details := check.Must(a.ListTopics(ctx, name))
+	check.Same(2, len(details[name].Partitions), "partitions")
 	_, err := a.CreateTopic(ctx, 1, 1, nil, name)
-	that(errors.Is(err, kerr.TopicAlreadyExists), "expected TOPIC_ALREADY_EXISTS, got %v", err)
+	check.That(errors.Is(err, kerr.TopicAlreadyExists), "expected TOPIC_ALREADY_EXISTS, got %v", err)
 	_, err = a.CreateTopic(ctx, 1, 1, nil, "no good")
-	that(errors.Is(err, kerr.InvalidTopicException), "expected INVALID_TOPIC_EXCEPTION, got %v", err)
-	_, err = a.CreateTopic(ctx, 1, 3, nil, fresh("t"))
-	that(errors.Is(err, kerr.InvalidReplicationFactor), "expected INVALID_REPLICATION_FACTOR, got %v", err)
-	ok(must(a.CreatePartitions(ctx, 2, name)).Error())
-	eventually(10, "four partitions", func() bool { return len(must(a.ListTopics(ctx, name))[name].Partitions) == 4 })
-	ok(must(a.DeleteTopics(ctx, name)).Error())
-	eventually(10, "gone", func() bool { return !must(a.ListTopics(ctx)).Has(name) })
+	check.That(errors.Is(err, kerr.InvalidTopicException), "expected INVALID_TOPIC_EXCEPTION, got %v", err)
+	_, err = a.CreateTopic(ctx, 1, 3, nil, check.Fresh("t"))
+	check.That(errors.Is(err, kerr.InvalidReplicationFactor), "expected INVALID_REPLICATION_FACTOR, got %v", err)
+	check.Ok(check.Must(a.CreatePartitions(ctx, 2, name)).Error())
+	check.Eventually(10, "four partitions", func() bool { return len(check.Must(a.ListTopics(ctx, name))[name].Partitions) == 4 })
+	check.Ok(check.Must(a.DeleteTopics(ctx, name)).Error())
+	check.Eventually(10, "gone", func() bool { return !check.Must(a.ListTopics(ctx)).Has(name) })
 }
 
 func adminConfigs(ctx context.Context) {
@@ -417,7 +415,7 @@ func adminConfigs(ctx context.Context) {
 	defer done()
 	name := topic(ctx, 1, "retention.ms", "777000")
 	value := func(key string) string {
-		configs := must(must(a.DescribeTopicConfigs(ctx, name)).On(name, nil))
+		configs := check.Must(check.Must(a.DescribeTopicConfigs(ctx, name)).On(name, nil))
 		for _, each := range configs.Configs {
 			if each.Key == key {
 				return each.MaybeValue()
@@ -425,12 +423,12 @@ func adminConfigs(ctx context.Context) {
 		}
 		return "missing"
 	}
-	eventually(10, "retention.ms is 777000", func() bool { return value("retention.ms") == "777000" })
+	check.Eventually(10, "retention.ms is 777000", func() bool { return value("retention.ms") == "777000" })
 	compact := "compact"
-	for _, answer := range must(a.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.DeleteConfig, Name: "retention.ms"}, {Op: kadm.AppendConfig, Name: "cleanup.policy", Value: &compact}}, name)) {
-		ok(answer.Err)
+	for _, answer := range check.Must(a.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.DeleteConfig, Name: "retention.ms"}, {Op: kadm.AppendConfig, Name: "cleanup.policy", Value: &compact}}, name)) {
+		check.Ok(answer.Err)
 	}
-	eventually(10, "both are changed", func() bool {
+	check.Eventually(10, "both are changed", func() bool {
 		return value("retention.ms") == "604800000" && value("cleanup.policy") == "delete,compact"
 	})
 }
@@ -438,31 +436,31 @@ func adminConfigs(ctx context.Context) {
 func adminGroups(ctx context.Context) {
 	a, done := admin()
 	defer done()
-	name, group := topic(ctx, 2), fresh("g")
+	name, group := topic(ctx, 2), check.Fresh("g")
 	m := join(ctx, group, name)
-	eventually(15, "it has all", func() bool { return covered(2, m) })
+	check.Eventually(15, "it has all", func() bool { return covered(2, m) })
 	offsets := kadm.Offsets{}
 	offsets.AddOffset(name, 0, 5, -1)
-	listed := must(a.ListGroups(ctx))
-	same("Stable", listed[group].State, "listed state")
-	described := must(a.DescribeGroups(ctx, group))
-	same("Stable", described[group].State, "described state")
-	same(1, len(described[group].Members), "members")
-	deleted := must(a.DeleteGroups(ctx, group))
-	that(errors.Is(deleted[group].Err, kerr.NonEmptyGroup), "expected NON_EMPTY_GROUP, got %v", deleted[group].Err)
+	listed := check.Must(a.ListGroups(ctx))
+	check.Same("Stable", listed[group].State, "listed state")
+	described := check.Must(a.DescribeGroups(ctx, group))
+	check.Same("Stable", described[group].State, "described state")
+	check.Same(1, len(described[group].Members), "members")
+	deleted := check.Must(a.DeleteGroups(ctx, group))
+	check.That(errors.Is(deleted[group].Err, kerr.NonEmptyGroup), "expected NON_EMPTY_GROUP, got %v", deleted[group].Err)
 	m.client.Close()
-	ok(a.CommitAllOffsets(ctx, group, offsets))
-	fetched := must(a.FetchOffsets(ctx, group))
+	check.Ok(a.CommitAllOffsets(ctx, group, offsets))
+	fetched := check.Must(a.FetchOffsets(ctx, group))
 	at, _ := fetched.Lookup(name, 0)
-	same(int64(5), at.At, "offset")
-	lag := must(a.Lag(ctx, group))
+	check.Same(int64(5), at.At, "offset")
+	lag := check.Must(a.Lag(ctx, group))
 	grouped := lag[group]
-	ok(grouped.Error())
+	check.Ok(grouped.Error())
 	set := kadm.TopicsSet{}
 	set.Add(name, 0)
-	ok(must(a.DeleteOffsets(ctx, group, set)).Error())
+	check.Ok(check.Must(a.DeleteOffsets(ctx, group, set)).Error())
 	_, err := a.DeleteGroup(ctx, group)
-	ok(err)
+	check.Ok(err)
 }
 
 func adminOffsets(ctx context.Context) {
@@ -473,56 +471,56 @@ func adminOffsets(ctx context.Context) {
 	defer c.Close()
 	now := time.Now()
 	for _, back := range []int{50, 10, 90} {
-		ok(c.ProduceSync(ctx, &kgo.Record{Value: []byte("v"), Timestamp: now.Add(-time.Duration(back) * time.Second)}).FirstErr())
+		check.Ok(c.ProduceSync(ctx, &kgo.Record{Value: []byte("v"), Timestamp: now.Add(-time.Duration(back) * time.Second)}).FirstErr())
 	}
 	offset := func(listed kadm.ListedOffsets, err error) int64 {
-		ok(err)
+		check.Ok(err)
 		found, _ := listed.Lookup(name, 0)
-		ok(found.Err)
+		check.Ok(found.Err)
 		return found.Offset
 	}
-	same(0, offset(a.ListStartOffsets(ctx, name)), "start")
-	same(3, offset(a.ListEndOffsets(ctx, name)), "end")
-	same(3, offset(a.ListCommittedOffsets(ctx, name)), "last stable")
-	same(1, offset(a.ListMaxTimestampOffsets(ctx, name)), "of the latest timestamp")
-	same(1, offset(a.ListOffsetsAfterMilli(ctx, now.Add(-20*time.Second).UnixMilli(), name)), "by time")
+	check.Same(0, offset(a.ListStartOffsets(ctx, name)), "start")
+	check.Same(3, offset(a.ListEndOffsets(ctx, name)), "end")
+	check.Same(3, offset(a.ListCommittedOffsets(ctx, name)), "last stable")
+	check.Same(1, offset(a.ListMaxTimestampOffsets(ctx, name)), "of the latest timestamp")
+	check.Same(1, offset(a.ListOffsetsAfterMilli(ctx, now.Add(-20*time.Second).UnixMilli(), name)), "by time")
 	offsets := kadm.Offsets{}
 	offsets.AddOffset(name, 0, 2, -1)
-	ok(must(a.DeleteRecords(ctx, offsets)).Error())
-	same(2, offset(a.ListStartOffsets(ctx, name)), "start")
+	check.Ok(check.Must(a.DeleteRecords(ctx, offsets)).Error())
+	check.Same(2, offset(a.ListStartOffsets(ctx, name)), "start")
 	set := kadm.TopicsSet{}
 	set.Add(name, 0)
-	ok(must(a.DescribeProducers(ctx, set))[name].Partitions[0].Err)
-	must(a.DescribeAllLogDirs(ctx, set))
-	for _, each := range must(a.ElectLeaders(ctx, kadm.ElectPreferredReplica, set))[name] {
-		that(errors.Is(each.Err, kerr.ElectionNotNeeded), "expected ELECTION_NOT_NEEDED, got %v", each.Err)
+	check.Ok(check.Must(a.DescribeProducers(ctx, set))[name].Partitions[0].Err)
+	check.Must(a.DescribeAllLogDirs(ctx, set))
+	for _, each := range check.Must(a.ElectLeaders(ctx, kadm.ElectPreferredReplica, set))[name] {
+		check.That(errors.Is(each.Err, kerr.ElectionNotNeeded), "expected ELECTION_NOT_NEEDED, got %v", each.Err)
 	}
-	same(0, len(must(a.ListPartitionReassignments(ctx, set))), "reassignments")
+	check.Same(0, len(check.Must(a.ListPartitionReassignments(ctx, set))), "reassignments")
 }
 
 func adminCluster(ctx context.Context) {
 	a, done := admin()
 	defer done()
-	metadata := must(a.BrokerMetadata(ctx))
-	same(1, len(metadata.Brokers), "brokers")
-	same(22, len(metadata.Cluster), "length of the cluster id")
-	versions := must(a.ApiVersions(ctx))
+	metadata := check.Must(a.BrokerMetadata(ctx))
+	check.Same(1, len(metadata.Brokers), "brokers")
+	check.Same(22, len(metadata.Cluster), "length of the cluster id")
+	versions := check.Must(a.ApiVersions(ctx))
 	for _, each := range versions {
-		ok(each.Err)
+		check.Ok(each.Err)
 	}
-	must(a.ListTransactions(ctx, nil, nil))
+	check.Must(a.ListTransactions(ctx, nil, nil))
 }
 
 func wrongUse(ctx context.Context) {
 	c := client(kgo.UnknownTopicRetries(1))
 	defer c.Close()
 	err := c.ProduceSync(ctx, &kgo.Record{Topic: "no good", Value: []byte("v")}).FirstErr()
-	that(errors.Is(err, kerr.InvalidTopicException), "expected INVALID_TOPIC_EXCEPTION, got %v", err)
-	err = c.ProduceSync(ctx, &kgo.Record{Topic: fresh("none"), Value: []byte("v")}).FirstErr()
-	that(errors.Is(err, kerr.UnknownTopicOrPartition), "expected UNKNOWN_TOPIC_OR_PARTITION, got %v", err)
-	m := join(ctx, fresh("g"), topic(ctx, 1), kgo.SessionTimeout(time.Second))
+	check.That(errors.Is(err, kerr.InvalidTopicException), "expected INVALID_TOPIC_EXCEPTION, got %v", err)
+	err = c.ProduceSync(ctx, &kgo.Record{Topic: check.Fresh("none"), Value: []byte("v")}).FirstErr()
+	check.That(errors.Is(err, kerr.UnknownTopicOrPartition), "expected UNKNOWN_TOPIC_OR_PARTITION, got %v", err)
+	m := join(ctx, check.Fresh("g"), topic(ctx, 1), kgo.SessionTimeout(time.Second))
 	defer m.client.Close()
-	eventually(15, "the session timeout is refused", func() bool {
+	check.Eventually(15, "the session timeout is refused", func() bool {
 		m.mutex.Lock()
 		defer m.mutex.Unlock()
 		return m.err != nil && strings.Contains(m.err.Error(), "INVALID_SESSION_TIMEOUT")
@@ -530,38 +528,37 @@ func wrongUse(ctx context.Context) {
 }
 
 func main() {
-	address, wanted := bootstrap()
-	broker = address
-	c := &checks{wanted: wanted}
+	run := check.FromCommandLine()
+	broker = run.Bootstrap
 	for _, each := range []struct {
 		name  string
 		codec kgo.CompressionCodec
 	}{{"none", kgo.NoCompression()}, {"gzip", kgo.GzipCompression()}, {"snappy", kgo.SnappyCompression()}, {"lz4", kgo.Lz4Compression()}, {"zstd", kgo.ZstdCompression()}} {
-		c.check("records: codec "+each.name, codec(each.name, each.codec))
+		run.Check("records: codec "+each.name, codec(each.name, each.codec))
 	}
-	c.check("records: headers, null keys, null values", shapes)
-	c.check("records: large ones, too large ones", sizes)
-	c.check("records: acks=0", acks(kgo.NoAck()))
-	c.check("records: acks=1", acks(kgo.LeaderAck()))
-	c.check("records: acks=all", acks(kgo.AllISRAcks()))
-	c.check("records: idempotence keeps order and numbers", idempotence)
-	c.check("transactions: committed is seen, aborted is not", transactions)
-	c.check("transactions: the second producer of an id fences the first", fencing)
-	c.check("transactions: consume, transform, produce", transform)
-	c.check("groups: range", rebalance(kgo.RangeBalancer()))
-	c.check("groups: round robin", rebalance(kgo.RoundRobinBalancer()))
-	c.check("groups: sticky", rebalance(kgo.StickyBalancer()))
-	c.check("groups: cooperative sticky", rebalance(kgo.CooperativeStickyBalancer()))
-	c.check("groups: cooperative members keep what they keep", cooperative)
-	c.check("groups: a static member comes back to its partitions", static)
-	c.check("groups: subscription by a pattern finds new topics", pattern)
-	c.check("offsets: commit and go on", commits)
-	c.check("offsets: at an offset, from the end, by time, out of range", seeks)
-	c.check("admin: topics and partitions", adminTopics)
-	c.check("admin: configs", adminConfigs)
-	c.check("admin: groups and their offsets", adminGroups)
-	c.check("admin: list offsets, delete records, replicas", adminOffsets)
-	c.check("admin: the cluster", adminCluster)
-	c.check("wrong use", wrongUse)
-	c.finish()
+	run.Check("records: headers, null keys, null values", shapes)
+	run.Check("records: large ones, too large ones", sizes)
+	run.Check("records: acks=0", acks(kgo.NoAck()))
+	run.Check("records: acks=1", acks(kgo.LeaderAck()))
+	run.Check("records: acks=all", acks(kgo.AllISRAcks()))
+	run.Check("records: idempotence keeps order and numbers", idempotence)
+	run.Check("transactions: committed is seen, aborted is not", transactions)
+	run.Check("transactions: the second producer of an id fences the first", fencing)
+	run.Check("transactions: consume, transform, produce", transform)
+	run.Check("groups: range", rebalance(kgo.RangeBalancer()))
+	run.Check("groups: round robin", rebalance(kgo.RoundRobinBalancer()))
+	run.Check("groups: sticky", rebalance(kgo.StickyBalancer()))
+	run.Check("groups: cooperative sticky", rebalance(kgo.CooperativeStickyBalancer()))
+	run.Check("groups: cooperative members keep what they keep", cooperative)
+	run.Check("groups: a static member comes back to its partitions", static)
+	run.Check("groups: subscription by a pattern finds new topics", pattern)
+	run.Check("offsets: commit and go on", commits)
+	run.Check("offsets: at an offset, from the end, by time, out of range", seeks)
+	run.Check("admin: topics and partitions", adminTopics)
+	run.Check("admin: configs", adminConfigs)
+	run.Check("admin: groups and their offsets", adminGroups)
+	run.Check("admin: list offsets, delete records, replicas", adminOffsets)
+	run.Check("admin: the cluster", adminCluster)
+	run.Check("wrong use", wrongUse)
+	run.Finish()
 }

@@ -34,7 +34,7 @@ def producer(**config):
 
 
 def consumer(*topics, **config):
-    wanted = {"auto_offset_reset": "earliest", "enable_auto_commit": False, "group_id": fresh("g"), "session_timeout_ms": 6_000, "heartbeat_interval_ms": 300, "metadata_max_age_ms": 500}
+    wanted = {"auto_offset_reset": "earliest", "enable_auto_commit": False, "group_id": fresh("g"), "session_timeout_ms": 6_000, "heartbeat_interval_ms": 300, "metadata_max_age_ms": 500, "fetch_max_wait_ms": 100}
     client = KafkaConsumer(bootstrap_servers=BOOTSTRAP, **{**wanted, **config})
     knows(client, *topics)
     if topics:
@@ -213,6 +213,14 @@ class Member(ConsumerRebalanceListener):
             raise self.error
         return self.mine
 
+    def told(self):
+        """Whether its listener has heard of what it has."""
+        heard = set()
+        for event in list(self.events):
+            what, number = event.split()
+            (heard.add if what == "assigned" else heard.discard)(int(number))
+        return heard == {each.partition for each in self.owned()}
+
     def leave(self):
         self.stopped = True
         self.thread.join(10)
@@ -238,9 +246,7 @@ def static_member():
     name, group = topic(4), fresh("g")
     stays = Member(group, name, group_instance_id="stays")
     goes = Member(group, name, group_instance_id="goes")
-    eventually(20, "two each", lambda: covered(4, stays, goes))
-    # Until the listeners have been told as well.
-    time.sleep(1)
+    eventually(20, "two each", lambda: covered(4, stays, goes) and stays.told() and goes.told())
     had = goes.owned()
     stays.events.clear()
     goes.leave()
@@ -254,9 +260,9 @@ def static_member():
 def slow_member():
     name, group = topic(1), fresh("g")
     produce(name, [b"v"])
-    late = consumer(name, group_id=group, max_poll_interval_ms=6_000)
+    late = consumer(name, group_id=group, max_poll_interval_ms=2_000)
     same(1, len(take(late, 1)), "records")
-    time.sleep(7)
+    eventually(20, "it has lost its place", lambda: not admin.describe_groups([group])[group]["members"])
     other = Member(group, name)
     eventually(20, "the other has it", lambda: covered(1, other))
     fails(errors.CommitFailedError, late.commit)
@@ -338,8 +344,12 @@ def admin_configs():
     configs = next(iter(found.values()))[name]
     same("777000", configs["retention.ms"]["value"], "retention.ms")
     admin.alter_configs([ConfigResource("TOPIC", name, {"retention.ms": ("DELETE", None), "cleanup.policy": ("APPEND", "compact")})])
-    configs = next(iter(admin.describe_configs([ConfigResource("TOPIC", name)], config_filter="all").values()))[name]
-    same(("604800000", "delete,compact"), (configs["retention.ms"]["value"], configs["cleanup.policy"]["value"]), "altered")
+
+    def altered():
+        configs = next(iter(admin.describe_configs([ConfigResource("TOPIC", name)], config_filter="all").values()))[name]
+        return (configs["retention.ms"]["value"], configs["cleanup.policy"]["value"]) == ("604800000", "delete,compact")
+
+    eventually(10, "both are altered", altered)
     assert admin.list_config_resources(["BROKER"])
 
 

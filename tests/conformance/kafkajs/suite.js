@@ -273,7 +273,7 @@ check("admin: configs", async () => {
   };
   assert.strictEqual(await value(), "777000");
   await admin.alterConfigs({ resources: [{ type: ConfigResourceTypes.TOPIC, name, configEntries: [{ name: "retention.ms", value: "888000" }] }] });
-  assert.strictEqual(await value(), "888000");
+  await eventually(10, "altered", async () => (await value()) === "888000");
 });
 
 check("admin: groups and their offsets", async () => {
@@ -287,9 +287,11 @@ check("admin: groups and their offsets", async () => {
   assert.deepStrictEqual([described.state, described.protocol, described.members.length], ["Stable", "RoundRobinAssigner", 1]);
   await fails("KafkaJSDeleteGroupsError", admin.deleteGroups([groupId]));
   await member.leave();
+  const offset = async () => (await admin.fetchOffsets({ groupId, topics: [name], resolveOffsets: true }))[0].partitions[0].offset;
   await admin.setOffsets({ groupId, topic: name, partitions: [{ partition: 0, offset: "3" }] });
-  assert.strictEqual((await admin.fetchOffsets({ groupId, topics: [name] }))[0].partitions[0].offset, "3");
+  assert.strictEqual(await offset(), "3");
   await admin.resetOffsets({ groupId, topic: name, earliest: true });
+  assert.strictEqual(await offset(), "0");
   await admin.deleteGroups([groupId]);
 });
 

@@ -65,6 +65,8 @@ final class Clients {
     Properties config = config(more);
     config.putIfAbsent("auto.offset.reset", "earliest");
     config.putIfAbsent("enable.auto.commit", "false");
+    // A consumer that closes waits for the fetch that is under way.
+    config.putIfAbsent("fetch.max.wait.ms", "100");
     config.putIfAbsent("default.api.timeout.ms", "20000");
     return config;
   }
@@ -84,8 +86,14 @@ final class Clients {
     String name = fresh("t");
     try (Admin admin = admin()) {
       admin.createTopics(Collections.singleton(new NewTopic(name, partitions, (short) 1).configs(set))).all().get();
+      known(admin, name);
     }
     return name;
+  }
+
+  /** Waits until the topic is listed: Apache Kafka's controller answers before its broker has heard of it. */
+  static void known(Admin admin, String topic) throws Exception {
+    Checks.eventually(10, topic + " is known", () -> admin.listTopics().names().get().contains(topic));
   }
 
   /** Polls until so many records are there, or a while has gone by. */

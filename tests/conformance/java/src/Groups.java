@@ -14,6 +14,7 @@ import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.GroupState;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.FencedInstanceIdException;
 import org.apache.kafka.common.errors.InconsistentGroupProtocolException;
@@ -168,7 +169,11 @@ final class Groups {
         stays.events.clear();
       }
       // A static member leaves nothing behind when it closes, so nobody takes its partitions.
-      Thread.sleep(1_000);
+      try (var admin = clients.admin()) {
+        var kept = admin.describeConsumerGroups(List.of(group)).all().get().get(group);
+        Checks.same(GroupState.STABLE, kept.groupState(), "the group without it");
+        Checks.same(2, kept.members().size(), "its members");
+      }
       Checks.same(2, stays.count(), "partitions of the one that stayed");
       try (Member back = new Member(clients, group, topic, "group.instance.id", "goes")) {
         Checks.eventually(15, "its partitions again", () -> back.owned.equals(had));

@@ -56,7 +56,7 @@ final class Topics {
       Checks.same(1, created.replicationFactor(name).get(), "replication factor told");
       Checks.same("1234567", created.config(name).get().get("retention.ms").value(), "config told");
       Uuid id = created.topicId(name).get();
-      Checks.that(admin.listTopics().names().get().contains(name), "listed");
+      Clients.known(admin, name);
       Checks.same(id, admin.listTopics().namesToListings().get().get(name).topicId(), "id listed");
       TopicDescription found = describe(clients, name);
       Checks.same(id, found.topicId(), "id described");
@@ -74,6 +74,7 @@ final class Topics {
     String name = Clients.fresh("t");
     try (var admin = clients.admin()) {
       admin.createTopics(List.of(new NewTopic(name, Optional.empty(), Optional.empty()))).all().get();
+      Clients.known(admin, name);
     }
     Checks.same(1, describe(clients, name).partitions().size(), "num.partitions");
   }
@@ -83,6 +84,7 @@ final class Topics {
     try (var admin = clients.admin()) {
       int broker = admin.describeCluster().nodes().get().iterator().next().id();
       admin.createTopics(List.of(new NewTopic(name, Map.of(0, List.of(broker), 1, List.of(broker))))).all().get();
+      Clients.known(admin, name);
       Checks.same(2, describe(clients, name).partitions().size(), "partitions");
       Checks.fails(InvalidReplicaAssignmentException.class, () ->
           admin.createTopics(List.of(new NewTopic(Clients.fresh("t"), Map.of(0, List.of(broker + 77))))).all().get());
@@ -134,7 +136,7 @@ final class Topics {
       admin.createPartitions(Map.of(name, NewPartitions.increaseTo(3))).all().get();
       admin.createPartitions(Map.of(name, NewPartitions.increaseTo(4, List.of(List.of(broker))))).all().get();
     }
-    Checks.same(4, describe(clients, name).partitions().size(), "partitions");
+    Checks.eventually(10, "four partitions", () -> describe(clients, name).partitions().size() == 4);
     Checks.same(List.of("kept"), Clients.values(clients.all(name, 0, "read_uncommitted")), "records");
     try (var producer = clients.producer()) {
       Checks.same(0L, producer.send(new ProducerRecord<>(name, 3, null, "new")).get().offset(), "offset in the new one");
@@ -165,6 +167,7 @@ final class Topics {
       admin.deleteTopics(List.of(name)).all().get();
       Checks.eventually(10, "gone", () -> !admin.listTopics().names().get().contains(name));
       admin.createTopics(List.of(new NewTopic(name, 1, (short) 1))).all().get();
+      Clients.known(admin, name);
       Uuid second = describe(clients, name).topicId();
       Checks.that(!first.equals(second), "a new id");
       Checks.fails(UnknownTopicIdException.class, () -> admin.describeTopics(TopicCollection.ofTopicIds(List.of(first))).allTopicIds().get());

@@ -229,6 +229,12 @@ final class Transactions {
     try (var producer = clients.producer("transactional.id", Clients.fresh("id"))) {
       producer.initTransactions();
       Checks.fails(IllegalStateException.class, () -> producer.send(new ProducerRecord<>(topic, "v")));
+      // This client keeps the record that it refused, and would wait out delivery.timeout.ms for it.
+      producer.close(Duration.ZERO);
     }
+    try (var plain = clients.producer()) {
+      plain.send(new ProducerRecord<>(topic, "plain")).get();
+    }
+    Checks.same(List.of("plain"), Clients.values(clients.all(topic, 0, "read_uncommitted")), "records");
   }
 }

@@ -1,12 +1,21 @@
 import java.time.Duration;
-import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.GroupState;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
@@ -14,7 +23,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
  * Programs that run while the tools look at them.
  *
  * <p>{@code produce TOPIC PARTITION COUNT}: so many records, record n at second n of the year 2020, {@code kN} and {@code vN}.
- * {@code join CLIENT GROUP TOPIC [INSTANCE]}: a consumer of that client id joins, reads all and commits. {@code leave CLIENT}: it goes.
+ * {@code join CLIENT GROUP TOPIC}: a consumer of that client id joins, reads all and commits. {@code leave CLIENT}: it goes.
  * {@code begin ID TOPIC}: a transaction with one record, left open. {@code commit ID}, {@code forget ID}: it is committed, or its
  * producer is gone without a word.
  */
@@ -32,12 +41,13 @@ final class Meanwhile implements AutoCloseable {
     switch (words[0]) {
       case "produce" -> {
         produce(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
-        settle();
+        for (String group : readers.values().stream().map(reader -> reader.group).collect(Collectors.toSet())) settle(group);
       }
-      case "join" -> join(words);
+      case "join" -> join(words[1], words[2], words[3]);
       case "leave" -> {
-        readers.remove(words[1]).close();
-        settle();
+        Reader reader = readers.remove(words[1]);
+        reader.close();
+        settle(reader.group);
       }
       case "begin" -> begin(words[1], words[2]);
       case "commit" -> {
@@ -47,6 +57,28 @@ final class Meanwhile implements AutoCloseable {
       }
       case "forget" -> producers.remove(words[1]).close(Duration.ZERO);
       default -> throw new IllegalArgumentException("no such verb: " + line);
+    }
+  }
+
+  /**
+   * Until the broker has heard of all that was decided: Apache Kafka's controller answers before, and the next tool asks the broker. A topic
+   * that comes and goes comes and goes after all that was decided before it.
+   */
+  void catchUp() throws Exception {
+    String last = "last-" + UUID.randomUUID();
+    try (Admin admin = Admin.create(config("admin"))) {
+      admin.createTopics(List.of(new NewTopic(last, 1, (short) 1))).all().get();
+      until("the broker knows the last topic", () -> admin.listTopics().names().get().contains(last));
+      admin.deleteTopics(List.of(last)).all().get();
+      until("the last topic is gone", () -> !admin.listTopics().names().get().contains(last));
+    }
+  }
+
+  private static void until(String what, Callable<Boolean> holds) throws Exception {
+    long deadline = System.nanoTime() + 30_000_000_000L;
+    while (!holds.call()) {
+      if (System.nanoTime() > deadline) throw new IllegalStateException("after 30 s still not: " + what);
+      Thread.sleep(20);
     }
   }
 
@@ -83,24 +115,45 @@ final class Meanwhile implements AutoCloseable {
     producer.send(new ProducerRecord<>(topic, 0, null, "open")).get();
   }
 
-  private void join(String[] words) throws Exception {
-    Properties config = config(words[1]);
-    config.put("group.id", words[2]);
-    if (words.length > 4) config.put("group.instance.id", words[4]);
+  private void join(String clientId, String group, String topic) throws Exception {
+    Properties config = config(clientId);
+    config.put("group.id", group);
     config.put("group.protocol", "classic");
     config.put("auto.offset.reset", "earliest");
     config.put("enable.auto.commit", "false");
     config.put("heartbeat.interval.ms", "200");
-    readers.put(words[1], new Reader(config, words[3]));
-    settle();
+    readers.put(clientId, new Reader(config, group, topic));
+    settle(group);
   }
 
-  /** Until every reader has heard of what was done, has partitions, and has stood still for a second. */
-  private void settle() throws InterruptedException {
-    if (readers.isEmpty()) return;
-    Thread.sleep(1_000);
-    long deadline = System.nanoTime() + 30_000_000_000L;
-    while (System.nanoTime() < deadline && readers.values().stream().anyMatch(reader -> !reader.settled())) Thread.sleep(50);
+  /** Until the coordinator and the readers of a group say the same. */
+  private void settle(String group) throws Exception {
+    try (Admin admin = Admin.create(config("admin"))) {
+      until("the group " + group + " has settled", () -> known(admin, group) && settled(admin, group));
+    }
+  }
+
+  private static boolean known(Admin admin, String group) throws Exception {
+    return admin.listGroups().all().get().stream().anyMatch(each -> each.groupId().equals(group));
+  }
+
+  /** Whether its readers and no others are members, each has the partitions that it was given, and has read and committed them all. */
+  private boolean settled(Admin admin, String group) throws Exception {
+    Map<String, Set<TopicPartition>> wanted = new HashMap<>();
+    readers.forEach((clientId, reader) -> {
+      if (reader.group.equals(group)) wanted.put(clientId, reader.owned);
+    });
+    var found = admin.describeConsumerGroups(List.of(group)).all().get().get(group);
+    Map<String, Set<TopicPartition>> given = new HashMap<>();
+    found.members().forEach(member -> given.put(member.clientId(), member.assignment().topicPartitions()));
+    if (!given.equals(wanted) || given.containsValue(Set.of())) return false;
+    if (wanted.isEmpty()) return found.groupState() == GroupState.EMPTY;
+    Map<TopicPartition, OffsetSpec> latest = new HashMap<>();
+    given.values().forEach(partitions -> partitions.forEach(each -> latest.put(each, OffsetSpec.latest())));
+    var ends = admin.listOffsets(latest).all().get();
+    var committed = admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get();
+    return found.groupState() == GroupState.STABLE && ends.entrySet().stream().allMatch(end -> end.getValue().offset() == 0
+        || committed.get(end.getKey()) != null && committed.get(end.getKey()).offset() == end.getValue().offset());
   }
 
   @Override
@@ -112,11 +165,12 @@ final class Meanwhile implements AutoCloseable {
   private static final class Reader {
     private final KafkaConsumer<String, String> consumer;
     private final Thread thread;
+    final String group;
+    volatile Set<TopicPartition> owned = Set.of();
     private volatile boolean stopped;
-    private volatile List<String> owned = List.of();
-    private volatile long since = System.nanoTime();
 
-    Reader(Properties config, String topic) {
+    Reader(Properties config, String group, String topic) {
+      this.group = group;
       consumer = new KafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer());
       consumer.subscribe(List.of(topic));
       thread = new Thread(this::poll, "reader");
@@ -127,24 +181,13 @@ final class Meanwhile implements AutoCloseable {
     private void poll() {
       try (consumer) {
         while (!stopped) {
-          if (!consumer.poll(Duration.ofMillis(50)).isEmpty()) {
-            since = System.nanoTime();
-            consumer.commitSync();
-          }
-          List<String> now = new ArrayList<>(consumer.assignment().stream().map(Object::toString).sorted().toList());
-          if (!now.equals(owned)) {
-            owned = now;
-            since = System.nanoTime();
-          }
+          if (!consumer.poll(Duration.ofMillis(50)).isEmpty()) consumer.commitSync();
+          owned = Set.copyOf(consumer.assignment());
         }
       } catch (RuntimeException error) {
         // Its partitions are gone, which is what the tool prints next.
-        owned = List.of();
+        owned = Set.of();
       }
-    }
-
-    boolean settled() {
-      return !owned.isEmpty() && System.nanoTime() - since > 1_000_000_000L;
     }
 
     void close() throws InterruptedException {

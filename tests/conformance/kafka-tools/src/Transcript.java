@@ -54,6 +54,9 @@ public final class Transcript {
       Map.entry("kafka-acls", "org.apache.kafka.tools.AclCommand"),
       Map.entry("kafka-verifiable-producer", "org.apache.kafka.tools.VerifiableProducer"));
 
+  /** What changes the cluster's metadata. */
+  private static final Pattern CHANGES = Pattern.compile("^\\$~? kafka-(topics|configs) .*--(create|alter|delete)\\b");
+
   private static final int SECONDS_AT_MOST = 60;
 
   /** What is replaced, in this order. */
@@ -144,6 +147,7 @@ public final class Transcript {
         List<String> said = step.line().startsWith("%")
             ? meanwhile(meanwhile, step.line().substring(1).trim())
             : type(step, bootstrap, dir);
+        if (CHANGES.matcher(step.line()).find()) meanwhile.catchUp();
         long took = (System.nanoTime() - start) / 1_000_000;
         if (record) {
           out.println(step.line());
