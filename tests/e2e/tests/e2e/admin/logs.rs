@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 fn gaps_that_the_broker_s_own_policy_left_are_no_damage() -> Result<()> {
     let settings = ["log.cleanup.policy=compact", "log.cleaner.backoff.ms=50", "log.cleaner.min.cleanable.ratio=0"];
     let mut broker = Pelton::start_with(&settings.map(|setting| ["--set", setting]).concat())?;
-    broker.cli(&["topic", "create", "t", "--partitions", "1", "--config", "segment.bytes=300000"])?;
-    // librdkafka closes a batch after 10,000 records, and these are too large for two batches in a segment.
+    broker.cli(&["topic", "create", "t", "--partitions", "1", "--config", "segment.bytes=600000"])?;
+    // librdkafka closes a batch after 10,000 records, of 240 KB here: two in a segment, the first of which goes whole.
     let lines: String = (0..60_000).map(|number| format!("key-{}:{number:010}\n", number % 100)).collect();
     let mut produce = Command::new(pelton_bin());
     produce.args(["produce", "t", "--key-separator", ":"]).env("PELTON_BOOTSTRAP", &broker.bootstrap);
