@@ -23,7 +23,7 @@ mod segment;
 pub mod text;
 
 pub use directory::{DirectoryReport, verify_directory};
-pub use partition::{Checks, PartitionReport, SegmentReport, verify_partition};
+pub use partition::{Checks, Compaction, PartitionReport, SegmentReport, verify_partition};
 pub use segment::{BatchAt, OldMessage, Piece, SegmentReader, check_records};
 
 #[cfg(test)]

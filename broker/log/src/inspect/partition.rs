@@ -12,13 +12,26 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// What is known of a topic's compaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compaction {
+    /// It is or was compacted: offsets may be missing.
+    Done,
+    /// It is not compacted now. Whether it was once, the digest of a segment knows better.
+    Off,
+    /// It never was.
+    Never,
+    /// Nobody knows.
+    Unknown,
+}
+
 /// What is looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Checks {
     /// Open the records of every batch as well.
     pub deep: bool,
-    /// Whether the topic is or was compacted, where that is known: offsets may be missing then.
-    pub compacted: Option<bool>,
+    /// Whether offsets may be missing.
+    pub compaction: Compaction,
     /// What the records of one batch may take when decompressed, in bytes.
     pub decompress_max_bytes: usize,
 }
@@ -248,7 +261,14 @@ impl<S: Files> Walk<'_, S> {
             let reason = format!("{}, and the segment's digest says that none were", missing_offsets(&missing));
             return findings.damage(path, at, Remedy::None, reason);
         }
-        self.gap(path, at, &missing, None, findings);
+        // A digest that covers the place and does not deny gaps was written by whoever left them.
+        let compaction = match self.checks.compaction {
+            Compaction::Off if found.promised_bytes.is_some_and(|promised| batch.position < promised) => {
+                Compaction::Unknown
+            }
+            known => known,
+        };
+        self.gap(path, at, &missing, compaction, None, findings);
     }
 
     /// Missing offsets are damage where nothing may have removed their records: where that is known of the topic, or where
@@ -258,14 +278,15 @@ impl<S: Files> Walk<'_, S> {
         path: &Path,
         position: Option<u64>,
         missing: &Range<Offset>,
+        compaction: Compaction,
         against: Option<String>,
         findings: &mut Findings,
     ) {
         let missing = missing_offsets(missing);
-        let against = match self.checks.compacted {
-            Some(true) => return,
-            Some(false) => Some("the topic is not compacted".to_owned()),
-            None => against,
+        let against = match compaction {
+            Compaction::Done => return,
+            Compaction::Off | Compaction::Never => Some("the topic is not compacted".to_owned()),
+            Compaction::Unknown => against,
         };
         match against {
             Some(against) => findings.damage(path, position, Remedy::None, format!("{missing}, and {against}")),
@@ -293,7 +314,7 @@ impl<S: Files> Walk<'_, S> {
                 ),
                 None => None,
             };
-            self.gap(&path, None, &(before.whole_end..base), against, findings);
+            self.gap(&path, None, &(before.whole_end..base), self.checks.compaction, against, findings);
         } else if base < before.whole_end {
             let reason = format!("the segment begins before offset {}, where the one before it ends", before.whole_end);
             findings.damage(&path, None, Remedy::None, reason);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 const DIR: &str = "/data/t-0";
 const COPIES: &str = "/data/.repair/t-0";
-const CHECKS: Checks = Checks { deep: true, compacted: Some(false), decompress_max_bytes: 1 << 20 };
+const CHECKS: Checks = Checks { deep: true, compaction: Compaction::Never, decompress_max_bytes: 1 << 20 };
 
 /// A batch of three records at `offset`, in epoch 4.
 fn batch(offset: i64, value_bytes: usize, codec: Codec) -> Vec<u8> {
@@ -272,8 +272,8 @@ fn messages_of_old_formats_are_named_and_passed_over() {
     assert_eq!(said.remedy, Remedy::None);
 }
 
-fn verify_as(disk: &SimDisk, compacted: Option<bool>) -> PartitionReport {
-    let checks = Checks { compacted, ..CHECKS };
+fn verify_as(disk: &SimDisk, compaction: Compaction) -> PartitionReport {
+    let checks = Checks { compaction, ..CHECKS };
     verify_partition(&Through(disk.clone()), Path::new(DIR), &checks, &mut |_| {}).unwrap()
 }
 
@@ -301,22 +301,28 @@ fn missing_offsets_are_damage_where_nothing_may_remove_records() {
     write(&disk, &file(14, "log"), &missing);
     let report = verify(&disk);
     assert!(report.findings.list.iter().any(|finding| finding.reason.contains("offsets 17 to 19 are missing")));
-    assert_eq!(verify_as(&disk, Some(true)).findings.list, []);
-    let unknown = verify_as(&disk, None);
+    assert_eq!(verify_as(&disk, Compaction::Done).findings.list, []);
+    let unknown = verify_as(&disk, Compaction::Unknown);
     assert_eq!((unknown.findings.damages(), unknown.findings.list.len()), (0, 1));
     // A digest knows whether there was a gap, whatever anybody says of the topic.
     write(&disk, &file(14, "digest"), &digest(14, missing.len() as u64, 23, false));
-    assert_eq!(verify_as(&disk, Some(true)).findings.list, []);
-    assert_eq!(verify_as(&disk, None).findings.damages(), 0);
+    assert_eq!(verify_as(&disk, Compaction::Done).findings.list, []);
+    assert_eq!(verify_as(&disk, Compaction::Unknown).findings.damages(), 0);
+    let once = verify_as(&disk, Compaction::Off);
+    assert_eq!((once.findings.damages(), once.findings.list.len()), (0, 1), "it was compacted before it was not");
+    assert_eq!(verify_as(&disk, Compaction::Never).findings.damages(), 1);
     write(&disk, &file(14, "digest"), &digest(14, missing.len() as u64, 23, true));
-    for said in [Some(true), None] {
+    for said in [Compaction::Done, Compaction::Off, Compaction::Unknown] {
         let report = verify_as(&disk, said);
         assert_eq!((report.findings.damages(), report.findings.list.len()), (1, 1));
         assert!(report.findings.list[0].reason.contains("the segment's digest"), "{}", report.findings.list[0].reason);
     }
     // Behind its end it knows nothing.
-    write(&disk, &file(14, "digest"), &digest(14, batch(14, 4, Codec::None).len() as u64, 17, true));
-    assert_eq!(verify_as(&disk, None).findings.damages(), 0);
+    let first = batch(14, 4, Codec::None).len() as u64;
+    write(&disk, &file(14, "digest"), &digest(14, first, 17, true));
+    assert_eq!(verify_as(&disk, Compaction::Unknown).findings.damages(), 0);
+    write(&disk, &file(14, "digest"), &digest(14, first, 17, false));
+    assert_eq!(verify_as(&disk, Compaction::Off).findings.damages(), 1);
 }
 
 #[test]
@@ -325,22 +331,22 @@ fn a_segment_that_is_not_there_is_damage_where_something_is_left_of_it() {
     let last = [batch(20, 4, Codec::None), batch(23, 4, Codec::None)].concat();
     write(&disk, &file(20, "log"), &last);
     disk.remove_file(&file(14, "log")).unwrap();
-    let report = verify_as(&disk, None);
+    let report = verify_as(&disk, Compaction::Unknown);
     assert_eq!((report.findings.damages(), report.findings.list.len()), (0, 1), "Kafka's compaction may leave it so");
     assert_eq!(verify(&disk).findings.damages(), 1);
     write(&disk, &file(14, "timeindex"), &[]);
-    let report = verify_as(&disk, None);
+    let report = verify_as(&disk, Compaction::Unknown);
     let damage = report.findings.list.iter().find(|finding| finding.severity == Severity::Damage).unwrap();
     assert!(damage.reason.contains("offsets 14 to 19") && damage.reason.contains("is left of"), "{}", damage.reason);
-    assert_eq!(verify_as(&disk, Some(true)).findings.damages(), 0);
+    assert_eq!(verify_as(&disk, Compaction::Done).findings.damages(), 0);
 
     disk.remove_file(&file(14, "timeindex")).unwrap();
     let first = read(&disk, &file(0, "log")).len() as u64;
     write(&disk, &file(0, "digest"), &digest(0, first, 14, true));
-    assert_eq!(verify_as(&disk, None).findings.damages(), 0, "of one side it is not known");
+    assert_eq!(verify_as(&disk, Compaction::Unknown).findings.damages(), 0, "of one side it is not known");
     write(&disk, &file(20, "digest"), &digest(20, last.len() as u64, 26, true));
-    assert_eq!(verify_as(&disk, None).findings.damages(), 1);
-    assert_eq!(verify_as(&disk, Some(true)).findings.list, []);
+    assert_eq!(verify_as(&disk, Compaction::Unknown).findings.damages(), 1);
+    assert_eq!(verify_as(&disk, Compaction::Done).findings.list, []);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use anyhow::{Context, bail};
 use pelton_core::cluster::{broker_configs_in_record, topic_in_record};
 use pelton_core::model::TopicId;
-use pelton_log::inspect::{FileKind, Files as _, Piece, ReadOnly, SegmentReader, read_whole, text, topic_partition};
+use pelton_log::inspect::{
+    Compaction, FileKind, Files as _, Piece, ReadOnly, SegmentReader, read_whole, text, topic_partition,
+};
 use pelton_record::{BatchView, uncompressed_batch};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -113,7 +115,7 @@ pub fn recovery_point(dir: &Path) -> Option<i64> {
 /// `__cluster_metadata-0` in the same log directory. What a broker was started with is written nowhere.
 #[derive(Default)]
 pub struct Policies {
-    said: Option<bool>,
+    said: Option<Compaction>,
     topics: BTreeMap<String, TopicPolicy>,
     /// Whether `log.cleanup.policy` has `compact`, by the id of the broker that it was set for at run time; no id: for all.
     brokers: BTreeMap<String, bool>,
@@ -140,23 +142,24 @@ impl Policies {
     }
 
     /// What holds for every topic but the internal ones, whatever is written, if anything is said.
-    pub fn said(self, said: Option<bool>) -> Self {
+    pub fn said(self, said: Option<Compaction>) -> Self {
         Self { said, ..self }
     }
 
-    /// Whether compaction removes offsets of the topic; `None` where it may, or may have, and nobody knows.
-    pub fn compacted(&self, topic: Option<&str>) -> Option<bool> {
+    /// Whether compaction removes or removed offsets of the topic.
+    pub fn compaction(&self, topic: Option<&str>) -> Compaction {
         if topic.is_some_and(|topic| COMPACTED.contains(&topic)) {
-            return Some(true);
+            return Compaction::Done;
         }
-        if self.said.is_some() {
-            return self.said;
+        if let Some(said) = self.said {
+            return said;
         }
-        let topic = self.topics.get(topic?)?;
+        let Some(topic) = topic.and_then(|topic| self.topics.get(topic)) else { return Compaction::Unknown };
         match topic.compact {
-            Some(false) if topic.changed => None,
-            Some(own) => Some(own),
-            None => self.brokers.values().any(|compact| *compact).then_some(true),
+            Some(true) => Compaction::Done,
+            Some(false) if !topic.changed => Compaction::Off,
+            None if self.brokers.values().any(|compact| *compact) => Compaction::Done,
+            Some(false) | None => Compaction::Unknown,
         }
     }
 
@@ -198,6 +201,7 @@ fn has_compact(policy: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::Compaction::{Done, Never, Off, Unknown};
     use super::*;
     use pelton_record::BatchBuilder;
 
@@ -244,7 +248,7 @@ mod tests {
     fn the_metadata_tells_which_topics_are_compacted() {
         let temporary = tempfile::tempdir().unwrap();
         let nobody = Policies::of(temporary.path());
-        assert_eq!(["t", "__consumer_offsets"].map(|name| nobody.compacted(Some(name))), [None, Some(true)]);
+        assert_eq!(["t", "__consumer_offsets"].map(|name| nobody.compaction(Some(name))), [Unknown, Done]);
         let policies = written(&[
             (r#"{"topic":"compact"}"#, &topic("05", COMPACT)),
             (r#"{"topic":"delete"}"#, &topic("06", DELETE)),
@@ -255,8 +259,8 @@ mod tests {
             (r#"{"topic":"made-again"}"#, &topic("0a", DELETE)),
         ]);
         let names = ["compact", "delete", "by-broker", "was-compact", "made-again", "unknown", "__consumer_offsets"];
-        let told = names.map(|topic| policies.compacted(Some(topic)));
-        assert_eq!(told, [Some(true), Some(false), None, None, Some(false), None, Some(true)]);
+        let told = names.map(|topic| policies.compaction(Some(topic)));
+        assert_eq!(told, [Done, Off, Unknown, Unknown, Off, Unknown, Done]);
     }
 
     #[test]
@@ -269,13 +273,11 @@ mod tests {
         ];
         let policies = || written(&records.each_ref().map(|(key, value)| (*key, value.as_str())));
         let names = ["own", "none", "unknown", "__transaction_state"];
-        for (said, wanted) in [
-            (None, [Some(false), Some(true), None, Some(true)]),
-            (Some(true), [Some(true); 4]),
-            (Some(false), [Some(false), Some(false), Some(false), Some(true)]),
-        ] {
+        for (said, wanted) in
+            [(None, [Off, Done, Unknown, Done]), (Some(Done), [Done; 4]), (Some(Never), [Never, Never, Never, Done])]
+        {
             let policies = policies().said(said);
-            assert_eq!(names.map(|name| policies.compacted(Some(name))), wanted, "{said:?}");
+            assert_eq!(names.map(|name| policies.compaction(Some(name))), wanted, "{said:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{anyhow, bail};
 use clap::Args;
 use indicatif::ProgressBar;
 use pelton_log::inspect::{
-    Checks, Finding, Findings, MAX_FINDINGS, PartitionReport, ReadOnly, Remedy, Severity, verify_directory,
+    Checks, Compaction, Finding, Findings, MAX_FINDINGS, PartitionReport, ReadOnly, Remedy, Severity, verify_directory,
     verify_partition,
 };
 use serde_json::{Value, json};
@@ -80,10 +80,11 @@ impl Verify {
     }
 
     /// What the command line says of compaction.
-    fn said(&self) -> Option<bool> {
+    fn said(&self) -> Option<Compaction> {
         match (self.compacted, self.not_compacted) {
+            (true, _) => Some(Compaction::Done),
+            (_, true) => Some(Compaction::Never),
             (false, false) => None,
-            (compacted, _) => Some(compacted),
         }
     }
 
@@ -203,8 +204,8 @@ pub fn check(
     deep: bool,
     bar: &ProgressBar,
 ) -> Result<PartitionReport, pelton_log::LogError> {
-    let compacted = policies.compacted(place::topic_of(dir).as_deref());
-    let checks = Checks { deep, compacted, decompress_max_bytes: DECOMPRESS_MAX_BYTES };
+    let compaction = policies.compaction(place::topic_of(dir).as_deref());
+    let checks = Checks { deep, compaction, decompress_max_bytes: DECOMPRESS_MAX_BYTES };
     verify_partition(&ReadOnly, dir, &checks, &mut |bytes| bar.inc(bytes))
 }
 
