@@ -10,6 +10,7 @@
 //! - Fetch: its time, and then the bytes of its answer. Where either throttles, the answer is empty and its bytes are taken back.
 //! - CreateTopics, CreatePartitions, DeleteTopics: the partitions that they make or delete, and then their time. Versions that
 //!   know THROTTLING_QUOTA_EXCEEDED are strict: what is over the quota is refused. Older ones are charged afterwards.
+//! - Metadata: the partitions of the topics that it makes; one that is over the quota is not made, and is not there.
 //! - Everything else, whether it succeeds or not: its time, which is that of the threads that decode it and carry it through its
 //!   handler; what other threads do for it meanwhile is not counted.
 //! - Free are what brokers ask of each other (WriteTxnMarkers and fetches of followers, if the client may do what brokers may),
@@ -17,8 +18,8 @@
 //!
 //! The longest throttle time of a request is told in its answer, where its version has a field for it, and counted from the
 //! moment that it is known: the answer leaves at once, and no further request of the connection is begun before the time is
-//! over (KIP-219), whatever the version of the client. Requests that it had sent ahead and that had begun are finished, and
-//! charged; Kafka, which begins one at a time, has none of these.
+//! over (KIP-219), whatever the version of the client. Requests that it had sent ahead and that had begun, and one that was on
+//! its way in, are finished and charged; Kafka, which begins one at a time, has none of these.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -48,7 +49,8 @@ pub enum Charge {
 }
 
 /// Whoever knows the quotas, and keeps the rates (`ClientQuotaCallback` and the quota managers around it). Asked on the
-/// threads of the network, so it must not wait.
+/// threads of the network, so it must not wait. A connection that is throttled keeps its place among those that there may be,
+/// even when its client has gone: no time may be longer than the window that rates are kept for.
 pub trait ClientQuotas: Debug + Send + Sync {
     /// Whether anybody has a quota. While nobody has, nothing else is asked.
     fn enforced(&self) -> bool;
@@ -66,7 +68,7 @@ pub trait ClientQuotas: Debug + Send + Sync {
     fn record_strictly(&self, client: QuotaClient<'_>, partitions: u32) -> Result<(), Duration>;
 
     /// The most bytes that a client can fetch without being throttled for it, when it has fetched nothing of late. A fetch reads
-    /// no more: otherwise it would be answered without records for ever.
+    /// no more, so that it is not answered without records for ever. Its first batch it reads whole: one that is larger is never given.
     fn max_fetch_bytes(&self, client: QuotaClient<'_>) -> usize;
 }
 

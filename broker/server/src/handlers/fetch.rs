@@ -13,8 +13,9 @@
 //! for is counted in what was found.
 //!
 //! Charged with: its time, and then the bytes of the answer (`consumer_byte_rate`), before hooks have seen the records. Where either
-//! throttles, the answer has no records and no partitions, its bytes are taken back, and a session stands as before; and no
-//! fetch reads more than its client's quota could ever let through. A follower that may do what brokers do is charged nothing.
+//! throttles, the answer has no records and no partitions, its bytes are taken back, and a session stands as before; and past its
+//! first batch no fetch reads more than its client's quota could ever let through. A follower that may do what brokers do is
+//! charged nothing.
 //!
 //! Left out: reads by followers, diverging epochs (v12), new leaders in the answer (v16).
 

@@ -8,6 +8,9 @@
 //! are left out where all are asked for, and as good as none where one is asked for by id. A name that no topic can have is
 //! INVALID_TOPIC_EXCEPTION. A topic that stands in the request twice is answered once.
 //!
+//! Charged with: the partitions of the topics that it makes (`controller_mutation_rate`); one over the quota is not made, and
+//! UNKNOWN_TOPIC_OR_PARTITION. Its time.
+//!
 //! Left out: racks.
 //!
 //! Memory: some 60 bytes of answer for each partition of the topics that are asked for, each of them once.
@@ -22,7 +25,7 @@ use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
-use pelton_core::cluster::{ClusterImage, TopicImage};
+use pelton_core::cluster::{ClusterImage, TopicImage, check_topic_name};
 use pelton_core::event::NewTopic;
 use pelton_core::model::METADATA_TOPIC;
 use pelton_core::refusal::Refusal;
@@ -144,7 +147,10 @@ async fn create_missing(scope: &Scope, asked: &[MetadataRequestTopic]) -> BTreeM
             if let Err(refusal) = scope.server.ensure_internal_topic(&name).await {
                 refused.insert(name, refusal);
             }
-        } else {
+        } else if check_topic_name(&name).is_err()
+            || scope.charging.mutate(scope.server.core.num_partitions, true).is_ok()
+        {
+            // A name that no topic can have is refused below, and free. What is over the quota is not made, so it is not there.
             let id = crate::server::new_topic_id();
             let configs = BTreeMap::new();
             plain.push(NewTopic { name, id, partitions: -1, replication_factor: -1, configs, internal: false });

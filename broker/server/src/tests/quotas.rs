@@ -390,6 +390,20 @@ async fn mutations_over_the_quota_are_refused_where_the_version_knows_it() {
 }
 
 #[tokio::test]
+async fn topics_that_metadata_makes_are_charged_and_not_there_over_the_quota() {
+    let (_temporary, metered, broker, mut client) = started(|settings| settings.core.num_partitions = 3).await;
+    metered.say(|said| (said.partitions, said.mutation) = (3, Duration::from_millis(2)));
+    let asked = ["a", "b", "no topic", "t"]
+        .map(|name| metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name))));
+    let request = metadata().with_topics(Some(asked.to_vec())).with_allow_auto_topic_creation(true);
+    let answer = client.call(12, &request).await;
+    let codes: Vec<i16> = answer.topics.iter().map(|topic| topic.error_code).collect();
+    assert_eq!((codes, answer.throttle_time_ms), (vec![0, 3, 17, 0], 2));
+    assert_eq!(metered.charged_beside_time(), [Charge::ControllerMutation(3)]);
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn older_versions_are_charged_for_mutations_afterwards() {
     let (_temporary, metered, broker, mut client) = started(|_| {}).await;
     metered.say(|said| (said.partitions, said.mutation) = (0, Duration::from_millis(2)));
