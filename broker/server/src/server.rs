@@ -30,7 +30,7 @@ pub enum Phase {
     /// It serves.
     Serving,
     /// It takes no more requests and finishes those that it has; what waits for records has no more time, and what waits
-    /// for other clients is not answered.
+    /// for other clients is told to look for the coordinator again.
     Draining,
     /// Connections are closed at once.
     Closed,

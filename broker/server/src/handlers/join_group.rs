@@ -8,12 +8,13 @@
 //! are another protocol type and protocols that the others do not have (INCONSISTENT_GROUP_PROTOCOL), session timeouts
 //! out of bounds (INVALID_SESSION_TIMEOUT), and a member more than `group.max.size` (GROUP_MAX_SIZE_REACHED).
 //!
+//! When the broker stops, whoever still waits is told NOT_COORDINATOR, and looks for the coordinator again.
+//!
 //! Left out: the groups of KIP-848, which have requests of their own. Memory: 32 times the request, for protocols of a few bytes; metadata is copied
 //! once, out of the frame.
 
 use super::Scope;
 use super::scope::unexpected;
-use crate::auth::AclOperation;
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::text;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
@@ -56,7 +57,7 @@ pub async fn handle(scope: Scope, request: JoinGroupRequest) -> Option<JoinGroup
     // The answer may be minutes away; the frame is not kept so long.
     drop(request);
     let (group, member) = (join.group.clone(), join.member.clone());
-    let refusal = match scope.ask_group(AclOperation::Read, &group, GroupRequest::Join(join)).await {
+    let refusal = match scope.ask_group_of_members(&group, GroupRequest::Join(join)).await {
         Ok(GroupReply::Joined(joined)) => return Some(joined_response(scope.version, joined)),
         Ok(other) => unexpected(&other),
         Err(refusal) => refusal,

@@ -217,6 +217,16 @@ impl Scope {
         group_answer(self.ask_coordinator(self.coordinator_of(group), request).await)
     }
 
+    /// As [`Self::ask_group`], for what waits for other members: when the broker stops, none of them can come any more, and the
+    /// client is told to look for the coordinator again.
+    pub async fn ask_group_of_members(&self, group: &str, request: GroupRequest) -> Result<GroupReply, Refusal> {
+        tokio::select! {
+            biased;
+            answer = self.ask_group(AclOperation::Read, group, request) => answer,
+            () = self.server.stopping() => Err(Refusal::NotCoordinator),
+        }
+    }
+
     /// Which partition of `__consumer_offsets` coordinates a group.
     pub fn coordinator_of(&self, group: &str) -> i32 {
         partition_for(group, self.server.core.offsets_topic_partitions)

@@ -1,14 +1,14 @@
 //! SyncGroup (key 14), v0-5: the leader gives the assignments, every member gets its own.
 //!
 //! Assignments are bytes between the members and pass through. v1 added the throttle time, v3 static membership, v4 the
-//! flexible encoding, v5 the protocol's type and name, which are checked when they are given (KIP-559).
+//! flexible encoding, v5 the protocol's type and name, which are checked when they are given (KIP-559). When the broker stops,
+//! whoever still waits is told NOT_COORDINATOR.
 //!
 //! Left out: nothing. Memory: 32 times the request, for assignments of a few bytes; they are copied
 //! once, out of the frame.
 
 use super::Scope;
 use super::scope::unexpected;
-use crate::auth::AclOperation;
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::text;
 use kafka_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
@@ -32,7 +32,7 @@ pub async fn handle(scope: Scope, request: SyncGroupRequest) -> Option<SyncGroup
     // The answer may be minutes away; the frame is not kept so long.
     drop(request);
     let group = sync.group.clone();
-    let refusal = match scope.ask_group(AclOperation::Read, &group, GroupRequest::Sync(sync)).await {
+    let refusal = match scope.ask_group_of_members(&group, GroupRequest::Sync(sync)).await {
         Ok(GroupReply::Synced(synced)) => {
             return Some(
                 SyncGroupResponse::default()

@@ -284,9 +284,9 @@ async fn write(
     while let Some(InFlight { answering, begun, _held, _owed, _ready }) = begun.recv().await {
         let answer = match answering {
             Ok(answer) => answer,
-            Err(answering) => match finished(begun.prelude.key, answering, server.stopping()).await {
+            Err(answering) => match answering.await {
                 Ok(answer) => answer,
-                Err(end) => return end,
+                Err(malformed) => return malformed.into(),
             },
         };
         let ready = Instant::now();
@@ -307,18 +307,6 @@ async fn write(
     End::Stopping
 }
 
-/// The answer, if the clients that it waits for can still come.
-async fn finished(key: i16, answering: Answering, stopping: impl Future<Output = ()>) -> Result<Option<Answer>, End> {
-    if !handlers::waits_for_clients(key) {
-        return Ok(answering.await?);
-    }
-    tokio::select! {
-        biased;
-        answer = answering => Ok(answer?),
-        () = stopping => Err(End::Stopping),
-    }
-}
-
 /// What the future gives, or nothing when it takes longer than a connection may be idle.
 async fn idle<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
     match limit {
@@ -330,7 +318,6 @@ async fn idle<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka_protocol::messages::ApiKey;
     use tokio::io::AsyncWriteExt;
 
     #[tokio::test]
@@ -365,21 +352,6 @@ mod tests {
         let begun = Instant::now();
         assert!(matches!(next_front(Some(LIMIT), &mut frames, &progress, &owed, &mute).await, Err(End::Idle)));
         assert!(begun.elapsed() >= 3 * LIMIT, "it is idle from the end of the mute on");
-    }
-
-    #[test]
-    fn a_broker_that_stops_waits_for_itself_and_not_for_other_clients() {
-        let ready = || Box::pin(async { Ok(None) }) as Answering;
-        let never = || Box::pin(std::future::pending()) as Answering;
-        let (join, produce) = (ApiKey::JoinGroup as i16, ApiKey::Produce as i16);
-        let look = |key, answering| {
-            let stopping = std::future::ready(());
-            Box::pin(finished(key, answering, stopping)).as_mut().poll(&mut Context::from_waker(Waker::noop()))
-        };
-        let ended = look(join, never());
-        assert!(matches!(ended, Poll::Ready(Err(End::Stopping))), "a rebalance that nobody can end any more");
-        assert!(matches!(look(join, ready()), Poll::Ready(Ok(None))), "it has ended");
-        assert!(look(produce, never()).is_pending(), "a sync comes to an end");
     }
 
     #[tokio::test]
