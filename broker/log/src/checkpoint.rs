@@ -18,8 +18,8 @@ pub const RECOVERY_POINT_FILE: &str = "recovery-point-offset-checkpoint";
 /// Name of the file of a log directory that says where each of its logs starts.
 pub const LOG_START_FILE: &str = START_FILE;
 
-/// No epoch list comes near this; a larger file is not one.
-const MAX_CHECKPOINT_BYTES: usize = 16 << 20;
+/// No checkpoint comes near this; a larger file is not one.
+const MAX_CHECKPOINT_BYTES: usize = 64 << 20;
 const BASE64URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Where a leader's reign begins in the log.

@@ -8,11 +8,11 @@
 pub mod obeyed;
 mod table;
 
-pub use table::{BROKER_CONFIGS, BrokerConfig, broker_config};
+pub use table::{BROKER_CONFIGS, broker_config};
 
 use crate::server::Server;
 use crate::topic_configs::plugin_configs::Configs;
-use crate::topic_configs::{Change, changed, shown_when, to_the_end, words};
+use crate::topic_configs::{Change, changed, check_is_list, shown_when, to_the_end, words};
 use pelton_core::cluster::topic_config::ConfigKind;
 use pelton_core::cluster::{ClusterImage, dynamic_config};
 use pelton_core::event::ClusterRequest;
@@ -182,11 +182,7 @@ fn of_broker(image: &ClusterImage, broker: &str) -> Arc<Configs> {
 
 /// What is appended to or taken from: what is set here, else what holds.
 fn list_of(server: &Server, name: &str, own: &Configs) -> Result<Vec<String>, Refusal> {
-    let kind = broker_config(name).map(|config| config.kind);
-    if !matches!(kind, Some(ConfigKind::List | ConfigKind::SomeOf(_))) {
-        let why = format!("{name}: only a list can be appended to or subtracted from; set it instead");
-        return Err(Refusal::InvalidConfig(why));
-    }
+    check_is_list(name, broker_config(name).map_or(ConfigKind::Text, |config| config.kind))?;
     let inherited = || value(server, name);
     Ok(words(&own.get(name).cloned().or_else(inherited).unwrap_or_default()))
 }

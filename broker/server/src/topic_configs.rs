@@ -13,7 +13,7 @@ mod growth;
 pub mod plugin_configs;
 mod shown;
 
-pub use changes::{Change, altered, changed, words};
+pub use changes::{Change, altered, changed, check_is_list, words};
 pub use growth::grow;
 pub use shown::{Shown, shown_configs};
 

@@ -3,7 +3,6 @@
 
 use crate::entry::{Entry, decode};
 use crate::producers;
-use crate::rng::Rng;
 use crate::trace::Trace;
 use pelton_core::cluster::ClusterImage;
 use pelton_core::config::CoreConfig;
@@ -18,6 +17,7 @@ use pelton_core::model::{
 };
 use pelton_core::refusal::Refusal;
 use pelton_core::shard::Shard;
+use pelton_log::disk::Dice;
 use pelton_log::{AbortedTxn, FlushHandle, Log, LogConfig, Opening, SimDisk};
 use pelton_record::ControlType;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -88,7 +88,7 @@ impl Broker {
     /// # Errors
     /// As [`Broker::broken`].
     pub fn settle(&mut self, now: Timestamp, trace: &mut Trace) -> Result<(), String> {
-        let mut order = Rng::new(0);
+        let mut order = Dice::new(0);
         while self.is_busy() {
             while let Some(shard) = self.busy_shard(&mut order) {
                 self.deliver(now, shard, trace);
@@ -130,7 +130,7 @@ impl Broker {
     }
 
     /// A shard that has mail.
-    pub fn busy_shard(&self, rng: &mut Rng) -> Option<usize> {
+    pub fn busy_shard(&self, rng: &mut Dice) -> Option<usize> {
         let busy: Vec<_> = (0..SHARDS).filter(|shard| !self.mailboxes[*shard].is_empty()).collect();
         (!busy.is_empty()).then(|| busy[rng.index(busy.len())])
     }
@@ -146,7 +146,7 @@ impl Broker {
     }
 
     /// Takes hold of one log that wants a sync; what is appended later is not covered.
-    pub fn begin_flush(&mut self, rng: &mut Rng) {
+    pub fn begin_flush(&mut self, rng: &mut Dice) {
         let ready: Vec<_> = self.flush_wanted.iter().filter(|log| !self.flushing.contains_key(log)).cloned().collect();
         if ready.is_empty() {
             return;
@@ -162,7 +162,7 @@ impl Broker {
     }
 
     /// Completes one sync that was begun.
-    pub fn finish_flush(&mut self, rng: &mut Rng) {
+    pub fn finish_flush(&mut self, rng: &mut Dice) {
         if self.flushing.is_empty() {
             return;
         }

@@ -12,7 +12,6 @@ mod entry;
 mod invariants;
 mod observation;
 mod producers;
-mod rng;
 mod simulation;
 mod trace;
 

@@ -8,12 +8,11 @@ use crate::clients::{
 use crate::entry::{Entry, Ledgers};
 use crate::invariants::{Facts, Invariant, all};
 use crate::observation::Observation;
-use crate::rng::Rng;
 use crate::trace::Trace;
 use pelton_core::config::CoreConfig;
 use pelton_core::event::{ClusterReply, ClusterRequest, NewTopic, PartitionRequest, Reply, Request};
 use pelton_core::model::{OFFSETS_TOPIC, PartId, TRANSACTIONS_TOPIC, Timestamp, Token, TopicId, TopicPartition};
-use pelton_log::disk::{FaultOperation, SimFault};
+use pelton_log::disk::{Dice, FaultOperation, SimFault};
 use pelton_log::{LogConfig, SimDisk};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -107,7 +106,7 @@ fn violation(invariant: &'static str, what: String, step: u32) -> Violation {
 struct Simulation {
     weather: Weather,
     now: Timestamp,
-    rng: Rng,
+    rng: Dice,
     trace: Trace,
     broker: Broker,
     clients: Vec<Box<dyn Client>>,
@@ -164,7 +163,7 @@ impl Simulation {
         Ok(Self {
             weather,
             now,
-            rng: Rng::new(seed),
+            rng: Dice::new(seed),
             trace,
             broker,
             clients,
@@ -317,7 +316,7 @@ impl Simulation {
         if self.weather == Weather::PowerCuts {
             disk.cut_power();
         } else if power_cut && self.broker.config().fsync {
-            disk.crash(self.rng.next());
+            disk.crash(self.rng.roll());
         } else {
             disk.kill();
         }

@@ -5,16 +5,13 @@
 //! broker's own go before those of all brokers, and both before what the broker was started with.
 
 use super::records::Change;
-use super::topic_config::{ConfigKind, topic_config, topic_config_of};
+use super::topic_config::{ConfigKind, MAX_VALUE_BYTES, shown, topic_config, topic_config_of};
 use super::{Cluster, configure_partitions};
 use crate::coordinator::Outcome;
 use crate::event::ClusterReply;
 use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Bytes of one value.
-const MAX_VALUE_BYTES: usize = 64 << 10;
 
 /// Those that are no defaults of topic configs, by name.
 const OF_BROKERS_ALONE: &[(&str, ConfigKind)] = &[
@@ -72,14 +69,13 @@ impl Cluster {
 fn check(configs: &BTreeMap<String, String>) -> Result<(), Refusal> {
     for (name, value) in configs {
         let Some(kind) = dynamic_config(name) else {
-            let name: String = name.chars().take(100).collect();
             return Err(Refusal::InvalidRequest(format!(
-                "{name} cannot be changed while the broker runs; set it in its configuration and start it again"
+                "{} cannot be changed while the broker runs; set it in its configuration and start it again",
+                shown(name)
             )));
         };
         if value.len() > MAX_VALUE_BYTES || !kind.fits(value) {
-            let value: String = value.chars().take(100).collect();
-            return Err(Refusal::InvalidRequest(format!("{name}: {value:?} is not {}", kind.wanted())));
+            return Err(Refusal::InvalidRequest(format!("{name}: {:?} is not {}", shown(value), kind.wanted())));
         }
     }
     Ok(())

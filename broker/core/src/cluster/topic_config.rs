@@ -12,16 +12,16 @@ use std::collections::BTreeMap;
 /// Topic configs that one topic may have, known or of plugins.
 const MAX_CONFIGS: usize = 1_000;
 /// Bytes of one value.
-const MAX_VALUE_BYTES: usize = 64 << 10;
+pub(super) const MAX_VALUE_BYTES: usize = 64 << 10;
 
-/// One topic config.
+/// One config, of a topic or of a broker (Kafka's `ConfigDef.ConfigKey`).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TopicConfig {
+pub struct ConfigKey {
     /// Its name.
     pub name: &'static str,
     /// What its values look like.
     pub kind: ConfigKind,
-    /// Its value where neither the topic nor the broker sets another.
+    /// Its value where nobody sets another; empty where there is none.
     pub default: &'static str,
     /// What it does.
     pub doc: &'static str,
@@ -50,12 +50,13 @@ pub enum ConfigKind {
     Text,
 }
 
-const fn config(name: &'static str, kind: ConfigKind, default: &'static str, doc: &'static str) -> TopicConfig {
-    TopicConfig { name, kind, default, doc }
+/// A line of a table of configs.
+pub const fn config(name: &'static str, kind: ConfigKind, default: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey { name, kind, default, doc }
 }
 
 /// Every topic config, by name. Values of `compression.type` and defaults are Kafka's.
-pub const TOPIC_CONFIGS: &[TopicConfig] = &[
+pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     config(
         "cleanup.policy",
         SomeOf(&["delete", "compact"]),
@@ -183,7 +184,7 @@ pub const TOPIC_CONFIGS: &[TopicConfig] = &[
 ];
 
 /// The config of that name.
-pub fn topic_config(name: &str) -> Option<&'static TopicConfig> {
+pub fn topic_config(name: &str) -> Option<&'static ConfigKey> {
     TOPIC_CONFIGS.iter().find(|config| config.name == name)
 }
 
@@ -280,7 +281,7 @@ fn check_one(name: &str, value: &str) -> Result<(), Refusal> {
 }
 
 /// As much of a client's text as an error message should repeat.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(100).collect()
 }
 

@@ -192,14 +192,19 @@ impl Bench {
         self.ask(GroupRequest::CompleteTransaction { producer_id, producer_epoch, commit });
     }
 
-    /// A group of one generation: the first of `members` leads, and each has its own name as assignment.
-    fn stable(&mut self, members: &[&'static str]) -> i32 {
+    /// A group whose members have all joined; the first of `members` leads, and has yet to assign. Gives the generation.
+    fn assigning(&mut self, members: &[&'static str]) -> i32 {
         // With no delay the first is alone in its generation; it joins again when the others are there.
         let mut joins: Vec<Token> = members.iter().map(|member| self.join(join(member))).collect();
         if members.len() > 1 {
             joins.push(self.join(rejoin(members[0])));
         }
-        let generation = self.joined(joins[joins.len() - 1]).generation;
+        self.joined(joins[joins.len() - 1]).generation
+    }
+
+    /// The same, where each has its own name as assignment.
+    fn stable(&mut self, members: &[&'static str]) -> i32 {
+        let generation = self.assigning(members);
         let assignments: Vec<_> = members.iter().map(|member| (*member, *member)).collect();
         for member in members {
             self.sync(member, generation, &assignments);

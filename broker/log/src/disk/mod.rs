@@ -1,9 +1,11 @@
 //! The only way to the medium: a handful of calls that a file system has, so that a simulation can stand
 //! in for it and lose what was not synced.
 
+mod dice;
 mod os;
 mod simulated;
 
+pub use dice::Dice;
 pub use os::{OsDisk, OsFile};
 pub use simulated::{FaultOperation, Misdeed, SimDisk, SimFault, SimFile, SimLie};
 

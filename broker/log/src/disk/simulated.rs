@@ -6,7 +6,7 @@
 //! failed sync covered is lost at the next crash even when a later sync succeeds, as on Linux. Where it is asked to
 //! ([`SimLie`]), it also loses, misplaces or damages what it says it has written.
 
-use super::{Disk, DiskFile};
+use super::{Dice, Disk, DiskFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -162,24 +162,6 @@ impl Change {
     }
 }
 
-/// SplitMix64: a few lines, and the same everywhere.
-#[derive(Debug)]
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
 impl SimDisk {
     /// An empty file system with a root directory.
     pub fn new() -> Self {
@@ -189,7 +171,7 @@ impl SimDisk {
     /// The power fails. What was synced stays; each change that was not is kept, lost or torn as `seed`
     /// decides. Every open file and every fault to come is gone.
     pub fn crash(&self, seed: u64) {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut state = self.lock();
         state.end_life();
         for change in std::mem::take(&mut state.pending_names) {

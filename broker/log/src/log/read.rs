@@ -53,22 +53,7 @@ impl<D: Disk> Log<D> {
         timestamp: i64,
         end_exclusive: Offset,
     ) -> Result<Option<TimestampOffset>, LogError> {
-        for segment in &self.segments[self.segment_index(self.log_start)..] {
-            if segment.indexer.max_timestamp < timestamp {
-                continue;
-            }
-            let mut from = self.log_start.max(segment.base_offset);
-            while let Some(found) = segment.find_timestamp(&self.disk, timestamp, from)? {
-                if found.header.base_offset >= end_exclusive {
-                    return Ok(None);
-                }
-                if let Some(record) = self.first_record(segment, &found, timestamp)? {
-                    return Ok((record.offset < end_exclusive).then_some(record));
-                }
-                from = found.header.next_offset();
-            }
-        }
-        Ok(None)
+        self.search(timestamp, end_exclusive, |segment, found| self.first_record(segment, found, timestamp))
     }
 
     /// The first of the records with the largest timestamp of the log, if it is below `end_exclusive`
@@ -88,8 +73,28 @@ impl<D: Disk> Log<D> {
 
     /// The newest record of the first batch that says `timestamp` and has records.
     fn newest_left(&self, timestamp: i64, end_exclusive: Offset) -> Result<Option<TimestampOffset>, LogError> {
+        self.search(timestamp, end_exclusive, |segment, found| {
+            let mut newest: Option<TimestampOffset> = None;
+            self.each_record(segment, found, |record| {
+                if newest.is_none_or(|newest| record.timestamp > newest.timestamp) {
+                    newest = Some(record);
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok(newest)
+        })
+    }
+
+    /// What `pick` takes out of the first of the batches that say at least `timestamp` in which it finds something, if it
+    /// lies below `end_exclusive`.
+    fn search(
+        &self,
+        timestamp: i64,
+        end_exclusive: Offset,
+        pick: impl Fn(&Segment<D>, &Found) -> Result<Option<TimestampOffset>, LogError>,
+    ) -> Result<Option<TimestampOffset>, LogError> {
         for segment in &self.segments[self.segment_index(self.log_start)..] {
-            if segment.indexer.max_record_timestamp < timestamp {
+            if segment.indexer.max_timestamp < timestamp {
                 continue;
             }
             let mut from = self.log_start.max(segment.base_offset);
@@ -97,15 +102,8 @@ impl<D: Disk> Log<D> {
                 if found.header.base_offset >= end_exclusive {
                     return Ok(None);
                 }
-                let mut newest: Option<TimestampOffset> = None;
-                self.each_record(segment, &found, |record| {
-                    if newest.is_none_or(|newest| record.timestamp > newest.timestamp) {
-                        newest = Some(record);
-                    }
-                    ControlFlow::Continue(())
-                })?;
-                if let Some(newest) = newest.filter(|newest| newest.offset < end_exclusive) {
-                    return Ok(Some(newest));
+                if let Some(record) = pick(segment, &found)? {
+                    return Ok((record.offset < end_exclusive).then_some(record));
                 }
                 from = found.header.next_offset();
             }

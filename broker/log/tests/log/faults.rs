@@ -2,11 +2,10 @@
 //! and damaged writes). What refuses is an error and costs nothing that was acknowledged; what lies is found, or does
 //! not matter, and never becomes another record.
 
-use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::partition::{Change, Partition, Restart, open, read_all};
 use pelton_log::compaction::CompactionError;
-use pelton_log::disk::{FaultOperation, Misdeed, SimFault, SimLie};
+use pelton_log::disk::{Dice, FaultOperation, Misdeed, SimFault, SimLie};
 use pelton_log::{Log, LogError, SimDisk};
 use std::io::ErrorKind;
 
@@ -16,34 +15,32 @@ const CHANGES: u64 = 60;
 /// A fault happens once, so an open that goes on failing fails for another reason.
 const MAX_OPENS: usize = 5;
 
-impl Dice {
-    fn change(&mut self, compact: bool) -> Change {
-        match self.below(40) {
-            0..24 => Change::Append {
-                count: 1 + self.below(5) as u8,
-                value_bytes: self.below(400) as usize,
-                codec: self.below(5) as u8,
-            },
-            24..31 => Change::Flush,
-            31 => Change::Roll,
-            32 => Change::Truncate(700 + self.below(300) as u16),
-            33 => Change::DeleteBefore(self.below(400) as u16),
-            34 => Change::Retain(6_000 + self.below(6_000)),
-            35..37 if compact => Change::Compact,
-            _ => Change::Checkpoint,
-        }
+fn change(dice: &mut Dice, compact: bool) -> Change {
+    match dice.below(40) {
+        0..24 => Change::Append {
+            count: 1 + dice.below(5) as u8,
+            value_bytes: dice.below(400) as usize,
+            codec: dice.below(5) as u8,
+        },
+        24..31 => Change::Flush,
+        31 => Change::Roll,
+        32 => Change::Truncate(700 + dice.below(300) as u16),
+        33 => Change::DeleteBefore(dice.below(400) as u16),
+        34 => Change::Retain(6_000 + dice.below(6_000)),
+        35..37 if compact => Change::Compact,
+        _ => Change::Checkpoint,
     }
+}
 
-    fn fault(&mut self) -> SimFault {
-        use FaultOperation::{Allocate, Create, Read, SetLen, Sync, SyncDir, Write};
-        let operations = [Write, Write, Sync, Sync, Read, Allocate, SetLen, SyncDir, Create];
-        let operation = operations[self.below(operations.len() as u64) as usize];
-        let kinds = [ErrorKind::StorageFull, ErrorKind::Other];
-        let kind = if matches!(operation, Read | Sync) { ErrorKind::Other } else { kinds[self.below(2) as usize] };
-        let suffixes = ["", ".log", ".digest"];
-        let path_suffix = suffixes[self.below(3) as usize].to_owned();
-        SimFault { operation, path_suffix, after: self.below(12) as u32, kind }
-    }
+fn fault(dice: &mut Dice) -> SimFault {
+    use FaultOperation::{Allocate, Create, Read, SetLen, Sync, SyncDir, Write};
+    let operations = [Write, Write, Sync, Sync, Read, Allocate, SetLen, SyncDir, Create];
+    let operation = operations[dice.index(operations.len())];
+    let kinds = [ErrorKind::StorageFull, ErrorKind::Other];
+    let kind = if matches!(operation, Read | Sync) { ErrorKind::Other } else { kinds[dice.index(2)] };
+    let suffixes = ["", ".log", ".digest"];
+    let path_suffix = suffixes[dice.index(3)].to_owned();
+    SimFault { operation, path_suffix, after: dice.below(12) as u32, kind }
 }
 
 /// Opens the log, however often the medium refuses to; it may say nothing worse than that.
@@ -60,15 +57,15 @@ fn open_at_last(disk: &SimDisk, compact: bool) -> Log<SimDisk> {
 
 /// Says how many changes were refused.
 fn refusing_run(seed: u64) -> u32 {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let compact = seed % 2 == 1;
     let mut partition = Partition::new(compact);
     let mut refused = 0;
     for _ in 0..CHANGES {
         if dice.below(5) == 0 {
-            partition.disk.inject(dice.fault());
+            partition.disk.inject(fault(&mut dice));
         }
-        let change = dice.change(compact);
+        let change = change(&mut dice, compact);
         let before = partition.ledger.clone();
         let Err(error) = partition.apply(&change) else { continue };
         refused += 1;
@@ -87,9 +84,9 @@ fn refusing_run(seed: u64) -> u32 {
             _ => start,
         };
         assert_eq!(partition.ledger.end, end, "what failed is not appended");
-        partition.stop(&Restart::Crash(dice.next()));
+        partition.stop(&Restart::Crash(dice.roll()));
         if dice.below(2) == 0 {
-            partition.disk.inject(dice.fault());
+            partition.disk.inject(fault(&mut dice));
         }
         let log = open_at_last(&partition.disk, compact);
         // What is left of the fault would hit the reads of the check.
@@ -118,15 +115,15 @@ fn a_refusing_medium_costs_nothing_that_was_acknowledged() {
 
 /// Says whether the lie was found out.
 fn lying_run(seed: u64) -> bool {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut partition = Partition::new(false);
     let after = dice.below(60) as u32;
     let what = match dice.below(3) {
         0 => Misdeed::Lose,
         1 => Misdeed::Misdirect(dice.below(3_000)),
-        _ => Misdeed::Flip(dice.next()),
+        _ => Misdeed::Flip(dice.roll()),
     };
-    let suffix = [".log", ".digest", "index", ".snapshot"][dice.below(4) as usize];
+    let suffix = [".log", ".digest", "index", ".snapshot"][dice.index(4)];
     partition.disk.deceive(SimLie { what, path_suffix: suffix.to_owned(), after });
     for _ in 0..CHANGES {
         let change = match dice.below(12) {

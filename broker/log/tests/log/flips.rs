@@ -1,9 +1,9 @@
 //! One bit of one file of a log turned over, many times: what is served is what was written, offsets and leader epochs
 //! among it, or the log says what is damaged. Nothing that was acknowledged is silently gone.
 
-use crate::dice::Dice;
 use crate::ledger::{Ledger, timestamp};
 use crate::partition::{Change, DIR, Partition, ReadError, Restart, open, read_all};
+use pelton_log::disk::Dice;
 use pelton_log::{Disk, Log, LogError, Offset, SimDisk};
 use pelton_record::{BatchHeader, HEADER_LEN, batches};
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ fn probe(log: &Log<SimDisk>, ledger: &Ledger, dice: &mut Dice, path: &Path, hit:
     let max_bytes = 1 + dice.below(2) as usize * 400;
     // Up to the end of some batch, as a reader of committed records sees it, who must not wait for ever before it.
     let ends: Vec<Offset> = ledger.kept().map(|batch| batch.next).filter(|next| *next > offset).collect();
-    let end = ends[dice.below(ends.len() as u64) as usize];
+    let end = ends[dice.index(ends.len())];
     match log.read(offset, end, max_bytes, true) {
         Ok(bytes) => assert!(bytes.starts_with(&expected.bytes), "another batch is given at {offset}"),
         Err(LogError::Damaged { path: damaged, .. }) => {
@@ -164,12 +164,12 @@ fn no_flipped_bit_becomes_a_wrong_record() {
             assert!(names.contains(&kind), "there is no {kind} among {names:?}");
         }
         let mut outcomes = BTreeMap::new();
-        let mut dice = Dice(0x5eed);
+        let mut dice = Dice::new(0x5eed);
         for turn in 0..FLIPS / 2 {
             // Every other flip is in a segment, the rest takes the kinds of files in turn.
             let kind = if turn % 2 == 0 { "log" } else { names[(turn / 2) as usize % names.len()] };
             let of_kind = &kinds[kind];
-            let (path, bits) = &of_kind[dice.below(of_kind.len() as u64) as usize];
+            let (path, bits) = &of_kind[dice.index(of_kind.len())];
             let bit = dice.below(*bits);
             let outcomes = outcomes.entry(kind).or_default();
             let dice = &mut dice;
@@ -212,9 +212,9 @@ fn where_there_are_gaps_nothing_but_a_base_offset_may_change() {
     let gaps = starts.clone().zip(starts.skip(1)).filter(|(one, next)| one.next_offset() < next.base_offset).count();
     assert!(gaps > 3, "there is nothing to see");
     let segments = &files(&template)["log"];
-    let (mut dice, mut told, mut misplaced) = (Dice(0x9a9), 0, 0);
+    let (mut dice, mut told, mut misplaced) = (Dice::new(0x9a9), 0, 0);
     for _ in 0..FLIPS / 4 {
-        let (path, bits) = &segments[dice.below(segments.len() as u64) as usize];
+        let (path, bits) = &segments[dice.index(segments.len())];
         let bit = dice.below(*bits);
         let disk = template.copy();
         flip(&disk, path, bit);

@@ -1,7 +1,6 @@
 //! What the log promises, tried from outside on a medium that crashes, refuses and lies: everything that was
 //! acknowledged comes back byte for byte, and what was damaged is never served as something else.
 
-mod dice;
 mod faults;
 mod flips;
 mod ledger;

@@ -1,9 +1,9 @@
 //! The end of a log that is harmed below what was synced, in each of the ways in which an open knows what was: by the
 //! digest, by the clean stop, by the recovery point of the directory. It is never taken for the torn end of a crash.
 
-use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::partition::{Change, DIR, Partition, ReadError, Restart, TOPIC_ID, config, read_all};
+use pelton_log::disk::Dice;
 use pelton_log::{Disk, Log, LogError, Opening, SimDisk, segment_file_name};
 use pelton_record::batches;
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ fn bit(dice: &mut Dice, ends: &[usize]) -> u64 {
 
 /// Says by what the open should have known, and whether it said that the segment is damaged.
 fn run(seed: u64) -> (&'static str, bool) {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let clean = dice.below(2) == 0;
     let (disk, ledger, segment) = stopped(&mut dice, clean);
     let ends = batch_ends(&disk, &segment);

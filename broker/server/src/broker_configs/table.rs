@@ -6,30 +6,15 @@
 //!
 //! Source: <https://kafka.apache.org/documentation/#brokerconfigs>.
 
-use pelton_core::cluster::topic_config::ConfigKind::{self, Boolean, Double, Int, List, Long, OneOf, Text};
-use pelton_core::cluster::topic_config::{TOPIC_CONFIGS, broker_config_of, topic_config, topic_config_of};
+use pelton_core::cluster::topic_config::ConfigKind::{Boolean, Double, Int, List, Long, OneOf, Text};
+use pelton_core::cluster::topic_config::{
+    ConfigKey, TOPIC_CONFIGS, broker_config_of, config, topic_config, topic_config_of,
+};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// One broker config.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BrokerConfig {
-    /// Its name.
-    pub name: &'static str,
-    /// What its values look like.
-    pub kind: ConfigKind,
-    /// Its value where nobody sets another; empty where there is none.
-    pub default: &'static str,
-    /// What it does.
-    pub doc: &'static str,
-}
-
-const fn config(name: &'static str, kind: ConfigKind, default: &'static str, doc: &'static str) -> BrokerConfig {
-    BrokerConfig { name, kind, default, doc }
-}
-
 /// Those that are no defaults of topic configs.
-const OF_BROKERS: &[BrokerConfig] = &[
+const OF_BROKERS: &[ConfigKey] = &[
     config(
         "advertised.listeners",
         List,
@@ -272,20 +257,20 @@ const OF_BROKERS: &[BrokerConfig] = &[
 const WITHOUT_DEFAULT: &[&str] = &["log.flush.interval.ms", "log.retention.ms", "log.roll.jitter.ms", "log.roll.ms"];
 
 /// Every broker config, by name.
-pub static BROKER_CONFIGS: LazyLock<BTreeMap<&'static str, BrokerConfig>> = LazyLock::new(|| {
+pub static BROKER_CONFIGS: LazyLock<BTreeMap<&'static str, ConfigKey>> = LazyLock::new(|| {
     let of_topics = TOPIC_CONFIGS.iter().filter_map(|topic| broker_config(broker_config_of(topic.name)?));
     OF_BROKERS.iter().copied().chain(of_topics).map(|config| (config.name, config)).collect()
 });
 
 /// The config of that name.
-pub fn broker_config(name: &str) -> Option<BrokerConfig> {
+pub fn broker_config(name: &str) -> Option<ConfigKey> {
     if let Some(config) = OF_BROKERS.iter().find(|config| config.name == name) {
         return Some(*config);
     }
     let topic = topic_config(topic_config_of(name)?)?;
     let name = broker_config_of(topic.name)?;
     let default = if WITHOUT_DEFAULT.contains(&name) { "" } else { topic.default };
-    Some(BrokerConfig { name, kind: topic.kind, default, doc: topic.doc })
+    Some(ConfigKey { name, default, ..*topic })
 }
 
 #[cfg(test)]

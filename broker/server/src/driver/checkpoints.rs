@@ -128,7 +128,8 @@ impl Checkpoints {
     }
 }
 
-fn key_of(partition: &TopicPartition) -> (String, i32) {
+/// How a checkpoint file names a partition.
+pub(super) fn key_of(partition: &TopicPartition) -> (String, i32) {
     (partition.topic.to_string(), partition.partition)
 }
 

@@ -12,6 +12,8 @@ use crate::quota::{Charge, QuotaClient};
 use crate::server::Server;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ApiKey;
+use pelton_core::event::TopicRefusal;
+use pelton_core::model::TopicId;
 use pelton_core::refusal::Refusal;
 use std::any::Any;
 use std::fmt::{self, Display};
@@ -96,6 +98,24 @@ impl Charging {
             account.throttle(time);
             Denied::QuotaExceeded
         })
+    }
+
+    /// Charges for those topics that could be made or enlarged, one after the other, and denies those that are over the
+    /// quota. `could` has a result for each that was not denied before; `partitions` says how many it would get.
+    pub fn mutate_each<T>(
+        &self,
+        topics: &mut [Result<T, Denied>],
+        could: Vec<TopicRefusal>,
+        partitions: impl Fn(&T) -> i32,
+        strictly: bool,
+    ) {
+        for (topic, (_, could)) in topics.iter_mut().filter(|topic| topic.is_ok()).zip(could) {
+            if let (Ok(wanted), Ok(_)) = (&*topic, could)
+                && let Err(denied) = self.mutate(partitions(wanted), strictly)
+            {
+                *topic = Err(denied);
+            }
+        }
     }
 
     /// The time of this request is not charged.
@@ -193,6 +213,17 @@ impl Denied {
             Self::Refused(refusal) => code(Operation::Admin, refusal),
             Self::QuotaExceeded => ResponseError::ThrottlingQuotaExceeded.code(),
         }
+    }
+}
+
+/// What the next of the topics came to, of which each that was not denied has a result.
+///
+/// # Errors
+/// Its refusal, or that of all of them.
+pub fn next_result(results: &mut Result<std::vec::IntoIter<TopicRefusal>, Refusal>) -> Result<TopicId, Denied> {
+    match results {
+        Ok(results) => Ok(results.next().ok_or(Refusal::RequestTimedOut)?.1?),
+        Err(refusal) => Err(refusal.clone().into()),
     }
 }
 

@@ -6,6 +6,7 @@
 //! `broker_configs`.
 
 use super::Scope;
+use super::scope::repeated;
 use crate::auth::{AclOperation, Resource as Protected};
 use crate::broker_configs::{self, BrokerChange};
 use crate::protocol::error_code::{NONE, Operation, code};
@@ -112,10 +113,7 @@ fn topic(scope: &Scope, resource_type: i8, resource_name: &StrBytes) -> Result<A
 /// Whether each resource stands in the request only once.
 fn each_once<'a>(resources: impl Iterator<Item = (i8, &'a str)>) -> Vec<Result<(), Refusal>> {
     let resources: Vec<(i8, &str)> = resources.collect();
-    let mut counts = BTreeMap::new();
-    for resource in &resources {
-        *counts.entry(*resource).or_insert(0usize) += 1;
-    }
+    let repeated = repeated(resources.iter().copied());
     let doubled = |(_, name): &(i8, &str)| Refusal::InvalidRequest(format!("the request names {name} more than once"));
-    resources.iter().map(|resource| if counts[resource] > 1 { Err(doubled(resource)) } else { Ok(()) }).collect()
+    resources.iter().map(|resource| if repeated.contains(resource) { Err(doubled(resource)) } else { Ok(()) }).collect()
 }

@@ -16,8 +16,9 @@
 //! of the cluster.
 
 use super::Scope;
-use super::charging::Denied;
+use super::charging::{Denied, next_result};
 use super::create_topics::check_replicas;
+use super::scope::repeated;
 use crate::auth::{AclOperation, Resource};
 use crate::protocol::error_code::NONE;
 use crate::protocol::text;
@@ -27,7 +28,6 @@ use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicR
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use pelton_core::event::MorePartitions;
 use pelton_core::refusal::Refusal;
-use std::collections::BTreeMap;
 
 /// First version that is refused what is over its client's quota.
 const STRICT: i16 = 3;
@@ -37,13 +37,10 @@ type Checked = Result<MorePartitions, Denied>;
 
 /// Enlarges the topics, or only checks that it could.
 pub async fn handle(scope: Scope, request: CreatePartitionsRequest) -> Option<CreatePartitionsResponse> {
-    let mut named = BTreeMap::new();
-    for topic in &request.topics {
-        *named.entry(topic.name.clone()).or_insert(0usize) += 1;
-    }
+    let repeated = repeated(request.topics.iter().map(|topic| &topic.name));
     let mut checked = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        let result = if named[&topic.name] > 1 {
+        let result = if repeated.contains(&topic.name) {
             Err(Refusal::InvalidRequest("Duplicate topic name.".to_owned()))
         } else {
             check(&scope, topic)
@@ -62,14 +59,7 @@ pub async fn handle(scope: Scope, request: CreatePartitionsRequest) -> Option<Cr
     };
     let mut grown = grown.map(Vec::into_iter);
     let results = request.topics.into_iter().zip(checked).map(|(topic, checked)| {
-        let refusal = match (checked, &mut grown) {
-            (Err(denied), _) => Some(denied),
-            (Ok(_), Ok(grown)) => {
-                let refusal = grown.next().map_or(Some(Refusal::RequestTimedOut), |(_, result)| result.err());
-                refusal.map(Denied::from)
-            }
-            (Ok(_), Err(refusal)) => Some(refusal.clone().into()),
-        };
+        let refusal = checked.and_then(|_| next_result(&mut grown)).err();
         CreatePartitionsTopicResult::default()
             .with_name(topic.name)
             .with_error_code(refusal.as_ref().map_or(NONE, Denied::code))
@@ -84,13 +74,10 @@ async fn charge(scope: &Scope, checked: &mut [Checked]) {
         (scope.image(), checked.iter().filter_map(|checked| checked.clone().ok()).collect());
     // Who is refused as a whole is so once more when the topics are to be enlarged, and told why.
     let Ok(possible) = topic_configs::grow(&scope.server, wanted, &scope.by(), true).await else { return };
-    for (checked, (_, possible)) in checked.iter_mut().filter(|checked| checked.is_ok()).zip(possible) {
-        let (Ok(more), Ok(_)) = (&*checked, possible) else { continue };
-        let now = image.topic(&more.name).map_or(0, |described| described.partitions);
-        if let Err(denied) = scope.charging.mutate(more.count.saturating_sub(now), scope.version >= STRICT) {
-            *checked = Err(denied);
-        }
-    }
+    let added = |more: &MorePartitions| {
+        more.count.saturating_sub(image.topic(&more.name).map_or(0, |described| described.partitions))
+    };
+    scope.charging.mutate_each(checked, possible, added, scope.version >= STRICT);
 }
 
 /// What can be said without the cluster part: whether the client may, and whether the assignment fits.

@@ -17,7 +17,8 @@
 //! partition, which are bounded by those of the cluster.
 
 use super::Scope;
-use super::charging::Denied;
+use super::charging::{Denied, next_result};
+use super::scope::repeated;
 use crate::auth::{AclOperation, Resource};
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::text;
@@ -38,15 +39,12 @@ type Checked = Result<NewTopic, Denied>;
 
 /// Creates the topics, or only checks them.
 pub async fn handle(scope: Scope, request: CreateTopicsRequest) -> Option<CreateTopicsResponse> {
-    let mut named = BTreeMap::new();
-    for topic in &request.topics {
-        *named.entry(topic.name.clone()).or_insert(0usize) += 1;
-    }
+    let repeated = repeated(request.topics.iter().map(|topic| &topic.name));
     let mut checked: Vec<Checked> = request
         .topics
         .iter()
         .map(|topic| {
-            if named[&topic.name] > 1 {
+            if repeated.contains(&topic.name) {
                 let why = format!("the request names {} more than once", topic.name.0);
                 return Err(Refusal::InvalidRequest(why).into());
             }
@@ -75,13 +73,7 @@ async fn charge(scope: &Scope, checked: &mut [Checked]) {
     let wanted: Vec<NewTopic> = checked.iter().filter_map(|checked| checked.clone().ok()).collect();
     // Who is refused as a whole is so once more when the topics are to be made, and told why.
     let Ok(possible) = topic_configs::create(&scope.server, wanted, true).await else { return };
-    for (checked, (_, possible)) in checked.iter_mut().filter(|checked| checked.is_ok()).zip(possible) {
-        if let (Ok(new), Ok(_)) = (&*checked, possible)
-            && let Err(denied) = scope.charging.mutate(new.partitions, scope.version >= STRICT)
-        {
-            *checked = Err(denied);
-        }
-    }
+    scope.charging.mutate_each(checked, possible, |new| new.partitions, scope.version >= STRICT);
 }
 
 /// The topic as it was made, by the next of the results.
@@ -89,11 +81,7 @@ fn made(
     new: NewTopic,
     created: &mut Result<std::vec::IntoIter<TopicRefusal>, Refusal>,
 ) -> Result<(TopicImage, i16), Denied> {
-    let (_, result) = match created {
-        Ok(results) => results.next().ok_or(Refusal::RequestTimedOut)?,
-        Err(refusal) => return Err(refusal.clone().into()),
-    };
-    let image = TopicImage::new(result?, new.partitions, new.configs, new.internal);
+    let image = TopicImage::new(next_result(created)?, new.partitions, new.configs, new.internal);
     Ok((image, new.replication_factor.max(1)))
 }
 

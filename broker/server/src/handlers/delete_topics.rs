@@ -17,6 +17,7 @@
 
 use super::Scope;
 use super::charging::Denied;
+use super::scope::repeated;
 use crate::auth::{AclOperation, Resource};
 use crate::protocol::error_code::NONE;
 use crate::protocol::text;
@@ -46,12 +47,9 @@ pub async fn handle(scope: Scope, request: DeleteTopicsRequest) -> Option<Delete
     }
     let image = scope.image();
     let found: Vec<_> = asked.iter().map(|topic| find(&scope, &image, topic)).collect();
-    let mut times: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-    for (name, _) in found.iter().flatten() {
-        *times.entry(name.clone()).or_default() += 1;
-    }
+    let repeated = repeated(found.iter().flatten().map(|(name, _)| name.clone()));
     let (mut once, mut denied) = (Vec::new(), BTreeMap::new());
-    for (name, _) in found.iter().flatten().filter(|(name, _)| times.get(name) == Some(&1)) {
+    for (name, _) in found.iter().flatten().filter(|(name, _)| !repeated.contains(name)) {
         let partitions = image.topic(name).map_or(0, |described| described.partitions);
         match scope.charging.mutate(partitions, scope.version >= STRICT) {
             Ok(()) => once.push(name.clone()),
@@ -60,9 +58,7 @@ pub async fn handle(scope: Scope, request: DeleteTopicsRequest) -> Option<Delete
     }
     let deleted = delete(&scope, once).await;
     let outcome = |name: &Arc<str>| match &deleted {
-        _ if times.get(name).is_some_and(|times| *times > 1) => {
-            Err(Refusal::InvalidRequest("Duplicate topic name.".to_owned()).into())
-        }
+        _ if repeated.contains(name) => Err(Refusal::InvalidRequest("Duplicate topic name.".to_owned()).into()),
         _ if denied.contains_key(name) => Err(denied[name].clone()),
         Ok(deleted) => {
             let result = deleted.get(name).cloned().unwrap_or(Err(Refusal::UnknownTopicOrPartition));

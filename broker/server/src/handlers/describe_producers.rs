@@ -9,7 +9,8 @@
 //! partition remembers a bounded number.
 
 use super::Scope;
-use super::scope::{partition_answer, partition_of, unexpected};
+use super::of_each_partition::{answered, begin, reply};
+use super::scope::unexpected;
 use crate::auth::AclOperation;
 use crate::driver::Pending;
 use crate::protocol::error_code::{Operation, code};
@@ -23,39 +24,28 @@ use std::collections::BTreeSet;
 /// Describes the producers of every partition that is named.
 pub async fn handle(scope: Scope, request: DescribeProducersRequest) -> Option<DescribeProducersResponse> {
     let image = scope.image();
-    let mut begun = Vec::with_capacity(request.topics.len());
     let mut seen = BTreeSet::new();
-    for topic in request.topics {
-        let resolved = scope.topic(AclOperation::Read, &image, &topic.name);
-        let named = topic.partition_indexes.into_iter().filter(|index| seen.insert((topic.name.clone(), *index)));
-        let partitions = named.map(|index| {
-            let pending = resolved.clone().and_then(|(name, described)| {
-                let partition = partition_of(name, described, index)?;
-                Ok(scope.ask_partition(partition, PartitionRequest::DescribeProducers))
-            });
-            (index, pending)
-        });
-        let partitions: Vec<_> = partitions.collect();
-        begun.push((topic.name, partitions));
-    }
-    let mut topics = Vec::with_capacity(begun.len());
-    for (name, asked) in begun {
-        let mut partitions = Vec::with_capacity(asked.len());
-        for (index, pending) in asked {
-            partitions.push(answer(pending).await.with_partition_index(index));
-        }
-        topics.push(TopicResponse::default().with_name(name).with_partitions(partitions));
-    }
-    Some(DescribeProducersResponse::default().with_topics(topics))
+    let named = request.topics.into_iter().map(|topic| {
+        let (name, mut indexes) = (topic.name, topic.partition_indexes);
+        indexes.retain(|index| seen.insert((name.clone(), *index)));
+        (name, indexes)
+    });
+    let begun = begin(
+        named,
+        |name| scope.topic(AclOperation::Read, &image, name),
+        |index| *index,
+        |partition, _| scope.ask_partition(partition, PartitionRequest::DescribeProducers),
+    );
+    let topics = answered(begun, answer).await;
+    let topics = topics
+        .into_iter()
+        .map(|(name, partitions)| TopicResponse::default().with_name(name).with_partitions(partitions));
+    Some(DescribeProducersResponse::default().with_topics(topics.collect()))
 }
 
-async fn answer(pending: Result<Pending, Refusal>) -> PartitionResponse {
-    let result = match pending {
-        Ok(pending) => partition_answer(pending.await),
-        Err(refusal) => Err(refusal),
-    };
-    let response = PartitionResponse::default().with_error_message(None);
-    let refusal = match result {
+async fn answer(index: i32, pending: Result<Pending, Refusal>) -> PartitionResponse {
+    let response = PartitionResponse::default().with_partition_index(index).with_error_message(None);
+    let refusal = match reply(pending).await {
         Ok(PartitionReply::Producers(producers)) => {
             return response.with_active_producers(producers.iter().map(described).collect());
         }

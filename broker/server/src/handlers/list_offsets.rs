@@ -11,49 +11,39 @@
 //! Memory: some 30 bytes of answer for each 12 bytes that name a partition.
 
 use super::Scope;
-use super::scope::{partition_answer, partition_of, unexpected};
+use super::of_each_partition::{answered, begin, reply};
+use super::scope::unexpected;
 use crate::auth::AclOperation;
 use crate::driver::Pending;
 use crate::protocol::error_code::{Operation, code};
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use pelton_core::event::{OffsetLookup, PartitionReply, PartitionRequest};
 use pelton_core::model::{Isolation, LeaderEpoch, Timestamp};
+use pelton_core::refusal::Refusal;
 
 /// Looks every partition up.
 pub async fn handle(scope: Scope, request: ListOffsetsRequest) -> Option<ListOffsetsResponse> {
     let isolation = if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
     let image = scope.image();
-    let mut begun = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
-        let resolved = scope.topic(AclOperation::Describe, &image, &topic.name);
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for asked in topic.partitions {
-            let found =
-                resolved.clone().and_then(|(name, described)| partition_of(name, described, asked.partition_index));
-            let found = found.map_err(|refusal| code(Operation::Read, &refusal));
-            let pending = found.and_then(|partition| {
-                let Some(lookup) = lookup(scope.version, asked.timestamp)? else { return Ok(None) };
-                let current_leader_epoch =
-                    (asked.current_leader_epoch >= 0).then_some(LeaderEpoch(asked.current_leader_epoch));
-                let request = PartitionRequest::Locate { lookup, isolation, current_leader_epoch };
-                Ok(Some(scope.ask_partition(partition, request)))
-            });
-            partitions.push((asked, pending));
-        }
-        begun.push((topic.name, partitions));
-    }
-    let mut topics = Vec::with_capacity(begun.len());
-    for (name, asked) in begun {
-        let mut partitions = Vec::with_capacity(asked.len());
-        for (asked, pending) in asked {
-            partitions.push(answer(scope.version, &asked, pending).await);
-        }
-        topics.push(ListOffsetsTopicResponse::default().with_name(name).with_partitions(partitions));
-    }
-    Some(ListOffsetsResponse::default().with_topics(topics))
+    let begun = begin(
+        request.topics.into_iter().map(|topic| (topic.name, topic.partitions)),
+        |name| scope.topic(AclOperation::Describe, &image, name),
+        |asked| asked.partition_index,
+        |partition, asked| {
+            let Some(lookup) = lookup(scope.version, asked.timestamp)? else { return Ok(None) };
+            let current = asked.current_leader_epoch;
+            let current_leader_epoch = (current >= 0).then_some(LeaderEpoch(current));
+            let request = PartitionRequest::Locate { lookup, isolation, current_leader_epoch };
+            Ok(Some(scope.ask_partition(partition, request)))
+        },
+    );
+    let topics = answered(begun, |index, begun| answer(scope.version, index, begun)).await;
+    let topics = topics
+        .into_iter()
+        .map(|(name, partitions)| ListOffsetsTopicResponse::default().with_name(name).with_partitions(partitions));
+    Some(ListOffsetsResponse::default().with_topics(topics.collect()))
 }
 
 /// What a timestamp of the wire looks for; `None` where there can be nothing.
@@ -72,14 +62,15 @@ fn lookup(version: i16, timestamp: i64) -> Result<Option<OffsetLookup>, i16> {
 
 async fn answer(
     version: i16,
-    asked: &ListOffsetsPartition,
-    pending: Result<Option<Pending>, i16>,
+    index: i32,
+    begun: Result<Result<Option<Pending>, i16>, Refusal>,
 ) -> ListOffsetsPartitionResponse {
-    let response = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
-    let result = match pending {
-        Ok(Some(pending)) => partition_answer(pending.await),
-        Ok(None) => return response,
-        Err(error) => return response.with_error_code(error),
+    let response = ListOffsetsPartitionResponse::default().with_partition_index(index);
+    let result = match begun {
+        Ok(Ok(Some(pending))) => reply(Ok(pending)).await,
+        Ok(Ok(None)) => return response,
+        Ok(Err(error)) => return response.with_error_code(error),
+        Err(refusal) => Err(refusal),
     };
     match result {
         Ok(PartitionReply::Located { found: Some((offset, timestamp)), leader_epoch }) => response

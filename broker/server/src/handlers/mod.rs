@@ -53,6 +53,7 @@ mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
 mod of_each_group;
+mod of_each_partition;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;

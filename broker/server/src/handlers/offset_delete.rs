@@ -8,19 +8,17 @@
 //! Left out: nothing. Memory: 64 times the request, for the partitions and what comes of each.
 
 use super::Scope;
-use super::scope::{partition_of, unexpected};
+use super::of_each_partition::{Begun, ByTopic, begin};
+use super::scope::unexpected;
 use crate::auth::{AclOperation, Resource};
 use crate::protocol::error_code::{NONE, Operation, code};
 use kafka_protocol::messages::offset_delete_request::OffsetDeleteRequestTopic;
 use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
-use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse, TopicName};
+use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 use pelton_core::event::{GroupReply, GroupRequest};
 use pelton_core::model::TopicPartition;
 use pelton_core::refusal::Refusal;
 use std::collections::BTreeMap;
-
-/// What is known of each partition of the request, by topic, in its order.
-type ByTopic = Vec<(TopicName, Vec<(i32, Result<TopicPartition, Refusal>)>)>;
 
 /// Deletes what can be deleted.
 pub async fn handle(scope: Scope, request: OffsetDeleteRequest) -> Option<OffsetDeleteResponse> {
@@ -55,16 +53,12 @@ pub async fn handle(scope: Scope, request: OffsetDeleteRequest) -> Option<Offset
     Some(OffsetDeleteResponse::default().with_topics(topics.collect()))
 }
 
-fn look_up(scope: &Scope, topics: Vec<OffsetDeleteRequestTopic>) -> ByTopic {
+fn look_up(scope: &Scope, topics: Vec<OffsetDeleteRequestTopic>) -> ByTopic<Begun<TopicPartition>> {
     let image = scope.image();
-    let topics = topics.into_iter().map(|topic| {
-        let described = scope.topic(AclOperation::Read, &image, &topic.name);
-        let partitions = topic.partitions.iter().map(|asked| {
-            let found = described.clone().and_then(|(name, topic)| partition_of(name, topic, asked.partition_index));
-            (asked.partition_index, found)
-        });
-        let partitions = partitions.collect();
-        (topic.name, partitions)
-    });
-    topics.collect()
+    begin(
+        topics.into_iter().map(|topic| (topic.name, topic.partitions)),
+        |name| scope.topic(AclOperation::Read, &image, name),
+        |asked| asked.partition_index,
+        |partition, _| partition,
+    )
 }

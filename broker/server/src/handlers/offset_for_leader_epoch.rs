@@ -10,7 +10,8 @@
 //! Memory: 22 bytes of answer for each 12 bytes that name a partition.
 
 use super::Scope;
-use super::scope::{partition_answer, partition_of, unexpected};
+use super::of_each_partition::{answered, begin, reply};
+use super::scope::unexpected;
 use crate::auth::AclOperation;
 use crate::driver::Pending;
 use crate::protocol::error_code::{Operation, code};
@@ -23,44 +24,31 @@ use pelton_core::refusal::Refusal;
 /// Looks the epoch up in every partition.
 pub async fn handle(scope: Scope, request: OffsetForLeaderEpochRequest) -> Option<OffsetForLeaderEpochResponse> {
     let image = scope.image();
-    let mut begun = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
-        let resolved = scope.topic(AclOperation::Describe, &image, &topic.topic);
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for asked in topic.partitions {
-            let pending = resolved.clone().and_then(|(name, described)| {
-                let partition = partition_of(name, described, asked.partition)?;
-                let current = asked.current_leader_epoch;
-                let request = PartitionRequest::Locate {
-                    lookup: OffsetLookup::EpochEnd(LeaderEpoch(asked.leader_epoch)),
-                    isolation: Isolation::ReadUncommitted,
-                    current_leader_epoch: (current >= 0).then_some(LeaderEpoch(current)),
-                };
-                Ok(scope.ask_partition(partition, request))
-            });
-            partitions.push((asked.partition, pending));
-        }
-        begun.push((topic.topic, partitions));
-    }
-    let mut topics = Vec::with_capacity(begun.len());
-    for (name, asked) in begun {
-        let mut partitions = Vec::with_capacity(asked.len());
-        for (index, pending) in asked {
-            partitions.push(answer(pending).await.with_partition(index));
-        }
-        topics.push(OffsetForLeaderTopicResult::default().with_topic(name).with_partitions(partitions));
-    }
-    Some(OffsetForLeaderEpochResponse::default().with_topics(topics))
+    let begun = begin(
+        request.topics.into_iter().map(|topic| (topic.topic, topic.partitions)),
+        |name| scope.topic(AclOperation::Describe, &image, name),
+        |asked| asked.partition,
+        |partition, asked| {
+            let current = asked.current_leader_epoch;
+            let request = PartitionRequest::Locate {
+                lookup: OffsetLookup::EpochEnd(LeaderEpoch(asked.leader_epoch)),
+                isolation: Isolation::ReadUncommitted,
+                current_leader_epoch: (current >= 0).then_some(LeaderEpoch(current)),
+            };
+            scope.ask_partition(partition, request)
+        },
+    );
+    let topics = answered(begun, answer).await;
+    let topics = topics
+        .into_iter()
+        .map(|(name, partitions)| OffsetForLeaderTopicResult::default().with_topic(name).with_partitions(partitions));
+    Some(OffsetForLeaderEpochResponse::default().with_topics(topics.collect()))
 }
 
-async fn answer(pending: Result<Pending, Refusal>) -> EpochEndOffset {
-    let result = match pending {
-        Ok(pending) => partition_answer(pending.await),
-        Err(refusal) => Err(refusal),
-    };
+async fn answer(index: i32, pending: Result<Pending, Refusal>) -> EpochEndOffset {
     // Kafka's words for nothing.
-    let nothing = EpochEndOffset::default().with_leader_epoch(-1).with_end_offset(-1);
-    match result {
+    let nothing = EpochEndOffset::default().with_partition(index).with_leader_epoch(-1).with_end_offset(-1);
+    match reply(pending).await {
         Ok(PartitionReply::Located { found: Some((end, _)), leader_epoch }) => {
             nothing.with_leader_epoch(leader_epoch.0).with_end_offset(end)
         }

@@ -5,6 +5,7 @@
 //! Who commits, and what the commit waits for, is for each API to say.
 
 use super::Scope;
+use super::of_each_partition::ByTopic;
 use super::scope::{partition_of, unexpected};
 use crate::auth::AclOperation;
 use crate::hooks::commit::Committed;
@@ -28,16 +29,13 @@ pub struct Asked<'a> {
     pub metadata: Option<&'a StrBytes>,
 }
 
-/// What is known of each partition of a request, by topic, in its order.
-type ByTopic<T> = Vec<(TopicName, Vec<(i32, T)>)>;
-
 /// A request whose partitions were looked up.
 pub struct OffsetsToCommit {
     /// Those that exist.
     pub offsets: Vec<CommitOffset>,
     /// Whether the client may commit at all.
     allowed: Result<(), Refusal>,
-    topics: ByTopic<Option<Refusal>>,
+    topics: ByTopic<(i32, Option<Refusal>)>,
 }
 
 impl OffsetsToCommit {
@@ -79,7 +77,7 @@ impl OffsetsToCommit {
     }
 
     /// The error code of each partition, as that operation tells it.
-    pub fn error_codes(self, operation: Operation, committed: Result<(), Refusal>) -> ByTopic<i16> {
+    pub fn error_codes(self, operation: Operation, committed: Result<(), Refusal>) -> ByTopic<(i32, i16)> {
         let whole = committed.err();
         let error_code = |refusal: Option<Refusal>| {
             refusal.as_ref().or(whole.as_ref()).map_or(NONE, |refusal| code(operation, refusal))

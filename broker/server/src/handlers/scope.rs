@@ -15,6 +15,7 @@ use pelton_core::event::{
 };
 use pelton_core::model::{METADATA_TOPIC, Offset, PartId, TopicPartition};
 use pelton_core::refusal::{Protected, Refusal};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -319,6 +320,19 @@ pub fn checked_name(name: &str, refusal: Refusal) -> Refusal {
         Refusal::UnknownTopicOrPartition => check_topic_name(name).err().unwrap_or(refusal),
         other => other,
     }
+}
+
+/// Those that a request names more than once.
+pub fn repeated<T: Ord>(named: impl IntoIterator<Item = T>) -> BTreeSet<T> {
+    let (mut seen, mut repeated) = (BTreeSet::new(), BTreeSet::new());
+    for name in named {
+        if seen.contains(&name) {
+            repeated.insert(name);
+        } else {
+            seen.insert(name);
+        }
+    }
+    repeated
 }
 
 /// A partition of a topic that was resolved.

@@ -14,7 +14,8 @@
 //! Memory: 128 times the request, for a question and a marker for each 4 bytes that name a partition.
 
 use super::Scope;
-use super::scope::{partition_answer, partition_of, resolve, unexpected};
+use super::of_each_partition::{self, Begun, ByTopic, answered, reply};
+use super::scope::{resolve, unexpected};
 use crate::auth::{AclOperation, Resource};
 use crate::driver::Pending;
 use crate::protocol::error_code::{NONE, Operation, code};
@@ -22,16 +23,13 @@ use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
 use kafka_protocol::messages::write_txn_markers_response::{
     WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
 };
-use kafka_protocol::messages::{TopicName, WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use pelton_core::event::{Marker, PartitionReply, PartitionRequest};
 use pelton_core::model::{ProducerEpoch, ProducerId};
 use pelton_core::refusal::Refusal;
 use uuid::Uuid;
 
 const OPERATION: Operation = Operation::Transaction { knows_fenced: true };
-
-/// A partition that was asked, or why it was not.
-type Asked = (i32, Result<Pending, Refusal>);
 
 /// Writes every marker to every partition that it names.
 pub async fn handle(scope: Scope, request: WriteTxnMarkersRequest) -> Option<WriteTxnMarkersResponse> {
@@ -45,17 +43,11 @@ pub async fn handle(scope: Scope, request: WriteTxnMarkersRequest) -> Option<Wri
     }
     let begun: Vec<_> = request.markers.into_iter().map(|marker| begin(&scope, &allowed, marker)).collect();
     let mut markers = Vec::with_capacity(begun.len());
-    for (producer_id, asked) in begun {
-        let mut topics = Vec::with_capacity(asked.len());
-        for (name, asked) in asked {
-            let mut partitions = Vec::with_capacity(asked.len());
-            for (index, pending) in asked {
-                let result = WritableTxnMarkerPartitionResult::default().with_partition_index(index);
-                partitions.push(result.with_error_code(answer(pending).await));
-            }
-            topics.push(WritableTxnMarkerTopicResult::default().with_name(name).with_partitions(partitions));
-        }
-        markers.push(WritableTxnMarkerResult::default().with_producer_id(producer_id).with_topics(topics));
+    for (producer_id, begun) in begun {
+        let topics = answered(begun, answer).await.into_iter().map(|(name, partitions)| {
+            WritableTxnMarkerTopicResult::default().with_name(name).with_partitions(partitions)
+        });
+        markers.push(WritableTxnMarkerResult::default().with_producer_id(producer_id).with_topics(topics.collect()));
     }
     Some(WriteTxnMarkersResponse::default().with_markers(markers))
 }
@@ -64,7 +56,7 @@ fn begin(
     scope: &Scope,
     allowed: &Result<(), Refusal>,
     asked: WritableTxnMarker,
-) -> (kafka_protocol::messages::ProducerId, Vec<(TopicName, Vec<Asked>)>) {
+) -> (kafka_protocol::messages::ProducerId, ByTopic<Begun<Pending>>) {
     let image = scope.image();
     let marker = Marker {
         producer_id: ProducerId(asked.producer_id.0),
@@ -72,29 +64,20 @@ fn begin(
         coordinator_epoch: asked.coordinator_epoch,
         commit: asked.transaction_result,
     };
-    let topics = asked.topics.into_iter().map(|topic| {
-        let resolved = allowed.clone().and_then(|()| resolve(&image, false, &topic.name, Uuid::nil()));
-        let partitions = topic.partition_indexes.into_iter().map(|index| {
-            let pending = resolved.clone().and_then(|(name, described)| {
-                let partition = partition_of(name, described, index)?;
-                Ok(scope.ask_partition(partition, PartitionRequest::WriteMarker(marker)))
-            });
-            (index, pending)
-        });
-        let partitions: Vec<Asked> = partitions.collect();
-        (topic.name, partitions)
-    });
-    (asked.producer_id, topics.collect())
+    let begun = of_each_partition::begin(
+        asked.topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)),
+        |name| allowed.clone().and_then(|()| resolve(&image, false, name, Uuid::nil())),
+        |index| *index,
+        |partition, _| scope.ask_partition(partition, PartitionRequest::WriteMarker(marker)),
+    );
+    (asked.producer_id, begun)
 }
 
-async fn answer(pending: Result<Pending, Refusal>) -> i16 {
-    let result = match pending {
-        Ok(pending) => partition_answer(pending.await),
-        Err(refusal) => Err(refusal),
-    };
-    match result {
+async fn answer(index: i32, pending: Result<Pending, Refusal>) -> WritableTxnMarkerPartitionResult {
+    let error_code = match reply(pending).await {
         Ok(PartitionReply::Appended(_)) => NONE,
         Ok(other) => code(OPERATION, &unexpected(&other)),
         Err(refusal) => code(OPERATION, &refusal),
-    }
+    };
+    WritableTxnMarkerPartitionResult::default().with_partition_index(index).with_error_code(error_code)
 }

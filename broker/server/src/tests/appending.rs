@@ -2,24 +2,9 @@
 
 use super::client::*;
 use bytes::Bytes;
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::*;
 use pelton_record::{BatchBuilder, BatchView, Codec, compressed_batch, uncompressed_batch};
-
-/// Makes a topic of one partition with these configs; gives the error code.
-pub async fn create_with(client: &mut Client, name: &str, configs: &[(&str, &str)]) -> i16 {
-    let configs = configs
-        .iter()
-        .map(|(name, value)| CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value))));
-    let topic = CreatableTopic::default()
-        .with_name(topic_name(name))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(configs.collect());
-    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
-    client.call(7, &request).await.topics[0].error_code
-}
 
 /// A batch of records with these keys and timestamps.
 fn keyed(records: &[(Option<&str>, i64)]) -> Bytes {
@@ -62,7 +47,7 @@ async fn log_append_time_is_the_brokers_and_is_told() {
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;
     let mut client = Client::connect(&broker).await;
-    assert_eq!(create_with(&mut client, "t", &[("message.timestamp.type", "LogAppendTime")]).await, 0);
+    assert_eq!(client.create_with("t", 1, &[("message.timestamp.type", "LogAppendTime")]).await.error_code, 0);
     let before = now_ms();
     let produced = client.produce("t", 0, compressed(&keyed(&[(None, 5), (None, 9)]), Codec::Lz4)).await;
     assert_eq!(produced.error_code, 0);
@@ -81,7 +66,7 @@ async fn timestamps_out_of_range_are_refused_with_the_records_that_are_wrong() {
     let broker = start(temporary.path()).await;
     let mut client = Client::connect(&broker).await;
     let configs = [("message.timestamp.before.max.ms", "600000"), ("message.timestamp.after.max.ms", "700000")];
-    assert_eq!(create_with(&mut client, "t", &configs).await, 0);
+    assert_eq!(client.create_with("t", 1, &configs).await.error_code, 0);
     let now = now_ms();
     assert_eq!(client.produce("t", 0, keyed(&[(None, now - 500_000), (None, now + 600_000)])).await.error_code, 0);
     for (wrong, index) in [([now - 900_000, now], 0), ([now, now + 900_000], 1)] {
@@ -110,7 +95,7 @@ async fn max_message_bytes_is_the_largest_batch() {
     let mut client = Client::connect(&broker).await;
     let fits = keyed(&[(None, 1)]);
     let limit = fits.len().to_string();
-    assert_eq!(create_with(&mut client, "t", &[("max.message.bytes", &limit)]).await, 0);
+    assert_eq!(client.create_with("t", 1, &[("max.message.bytes", &limit)]).await.error_code, 0);
     assert_eq!(client.produce("t", 0, fits).await.error_code, 0);
     assert_eq!(client.produce("t", 0, keyed(&[(Some("k"), 1)])).await.error_code, 10, "MESSAGE_TOO_LARGE");
     broker.stop().await;
@@ -126,7 +111,10 @@ async fn the_level_of_a_codec_decides_how_small_a_batch_gets() {
         let mut sizes = Vec::new();
         for level in [least, most] {
             let (topic, config) = (format!("{codec}-{level}"), format!("compression.{codec}.level"));
-            assert_eq!(create_with(&mut client, &topic, &[("compression.type", codec), (&config, level)]).await, 0);
+            assert_eq!(
+                client.create_with(&topic, 1, &[("compression.type", codec), (&config, level)]).await.error_code,
+                0
+            );
             assert_eq!(client.produce(&topic, 0, batch(&[&text])).await.error_code, 0);
             sizes.push(client.fetch(&topic, 0, 0, 0).await.records.unwrap().len());
         }
@@ -147,7 +135,7 @@ async fn compression_type_decides_how_batches_are_kept() {
     for (name, codec) in cases {
         for (index, sent) in sent.iter().enumerate() {
             let topic = format!("{name}-{index}");
-            assert_eq!(create_with(&mut client, &topic, &[("compression.type", name)]).await, 0);
+            assert_eq!(client.create_with(&topic, 1, &[("compression.type", name)]).await.error_code, 0);
             assert_eq!(client.produce(&topic, 0, sent.clone()).await.error_code, 0);
             assert_eq!(first_batch(&mut client, &topic).await, (vec![now, now + 1], codec));
         }
@@ -163,7 +151,7 @@ async fn a_compacted_topic_refuses_records_without_keys() {
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;
     let mut client = Client::connect(&broker).await;
-    assert_eq!(create_with(&mut client, "t", &[("cleanup.policy", "compact")]).await, 0);
+    assert_eq!(client.create_with("t", 1, &[("cleanup.policy", "compact")]).await.error_code, 0);
     let now = now_ms();
     assert_eq!(client.produce("t", 0, keyed(&[(Some("a"), now)])).await.error_code, 0);
     for codec in [Codec::None, Codec::Gzip] {
@@ -193,7 +181,7 @@ async fn durability_and_flushing_are_a_topics_to_choose() {
         ("by-time", &[("durability", "replicated"), ("flush.ms", "1")]),
     ];
     for (topic, configs) in topics {
-        assert_eq!(create_with(&mut client, topic, configs).await, 0);
+        assert_eq!(client.create_with(topic, 1, configs).await.error_code, 0);
         for offset in 0..5 {
             let produced = client.produce(topic, 0, batch(&["x"])).await;
             assert_eq!((produced.error_code, produced.base_offset), (0, offset), "{topic}");
@@ -201,7 +189,7 @@ async fn durability_and_flushing_are_a_topics_to_choose() {
         assert_eq!(client.fetch(topic, 0, 0, 0).await.high_watermark, 5, "{topic}");
     }
     for wrong in [("durability", "maybe"), ("flush.messages", "0"), ("flush.ms", "-1")] {
-        assert_eq!(create_with(&mut client, "wrong", &[wrong]).await, 40, "INVALID_CONFIG");
+        assert_eq!(client.create_with("wrong", 1, &[wrong]).await.error_code, 40, "INVALID_CONFIG");
     }
     drop(broker);
     let broker = start(temporary.path()).await;

@@ -6,25 +6,15 @@ use super::connections::{sample, until};
 use crate::Broker;
 use crate::handlers::APIS;
 use bytes::Bytes;
-use kafka_protocol::messages::*;
+use pelton_log::disk::Dice;
 use pelton_record::{BatchView, Codec, compressed_batch};
 use tokio::io::AsyncWriteExt;
 
 const UNSUPPORTED_VERSION: i16 = 35;
 const MESSAGE_TOO_LARGE: i16 = 10;
 
-/// Numbers that look random, the same in every run.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 33
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
-    }
+fn bytes(noise: &mut Dice, count: usize) -> Vec<u8> {
+    (0..count).map(|_| noise.roll() as u8).collect()
 }
 
 /// A frame with a request header without a client id, and this body.
@@ -86,11 +76,11 @@ async fn every_key_and_version_that_is_not_served_is_refused() {
 async fn whatever_the_body_of_a_request_is_the_broker_goes_on() {
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;
-    let mut noise = Noise(7);
+    let mut noise = Dice::new(7);
     for api in APIS {
         for version in api.min..=api.max {
-            let length = noise.next() as usize % 80;
-            let random = noise.bytes(length);
+            let length = noise.index(80);
+            let random = bytes(&mut noise, length);
             // Arrays and texts that claim to be as long as can be written, in both notations.
             let lies = [&[0][..], &[0x7f, 0xff, 0xff, 0xff].repeat(8)].concat();
             let compact_lies = [&[0][..], &[0xff, 0xff, 0xff, 0xff, 0x0f].repeat(8)].concat();
@@ -127,9 +117,9 @@ async fn a_frame_that_ends_anywhere_is_forgotten() {
 async fn noise_of_any_length_is_no_request() {
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;
-    let mut noise = Noise(11);
+    let mut noise = Dice::new(11);
     for length in [1, 3, 4, 5, 6, 7, 100, 10_000, 300_000] {
-        let bytes = noise.bytes(length);
+        let bytes = bytes(&mut noise, length);
         send_and_leave(&broker, &bytes).await;
     }
     is_well(&broker).await;
@@ -138,21 +128,10 @@ async fn noise_of_any_length_is_no_request() {
 
 #[tokio::test]
 async fn a_batch_that_unpacks_to_more_than_it_may_is_refused_unread() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.core.decompressed_max_bytes = 1 << 20;
-    let broker = Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| settings.core.decompressed_max_bytes = 1 << 20).await;
     let mut client = Client::connect(&broker).await;
     // Of a compacted topic, each record must have a key, so the broker has to look.
-    let config = create_topics_request::CreatableTopicConfig::default();
-    let compact = config.with_name(text("cleanup.policy")).with_value(Some(text("compact")));
-    let topic = create_topics_request::CreatableTopic::default()
-        .with_name(topic_name("t"))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(vec![compact]);
-    let made = client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000)).await;
-    assert_eq!(made.topics[0].error_code, 0);
+    assert_eq!(client.create_with("t", 1, &[("cleanup.policy", "compact")]).await.error_code, 0);
     let plain = batch(&[&"x".repeat(4 << 20)]);
     for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         let bomb: Bytes = compressed_batch(&BatchView::parse(&plain).unwrap(), codec).unwrap().into();

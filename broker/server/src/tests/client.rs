@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -36,6 +36,15 @@ pub fn no_plugins() -> Result<Arc<dyn Hooks>, String> {
 
 pub async fn start(path: &Path) -> Broker {
     Broker::start(config(path), no_plugins).await.expect("a broker starts in an empty directory")
+}
+
+/// A broker without plugins in a directory of its own, with a configuration for tests in which this is changed.
+pub async fn started(change: impl FnOnce(&mut ServerConfig)) -> (tempfile::TempDir, Broker) {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut settings = config(temporary.path());
+    change(&mut settings);
+    let broker = Broker::start(settings, no_plugins).await.expect("a broker starts in an empty directory");
+    (temporary, broker)
 }
 
 pub fn text(value: &str) -> StrBytes {
@@ -128,11 +137,20 @@ impl Client {
     }
 
     pub async fn create(&mut self, name: &str, partitions: i32) -> CreateTopicsResponse {
-        let topic = create_topics_request::CreatableTopic::default()
-            .with_name(topic_name(name))
-            .with_num_partitions(partitions)
-            .with_replication_factor(1);
+        let topic = new_topic(name, partitions, &[]);
         self.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000)).await
+    }
+
+    /// Makes a topic with these configs.
+    pub async fn create_with(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> create_topics_response::CreatableTopicResult {
+        let topic = new_topic(name, partitions, configs);
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
+        self.call(7, &request).await.topics.remove(0)
     }
 
     /// Produces one batch with acks=all and gives the partition's answer.
@@ -157,6 +175,18 @@ impl Client {
         let response = self.call(12, &fetch(name, partition, offset).with_isolation_level(isolation)).await;
         response.responses[0].partitions[0].clone()
     }
+}
+
+/// A topic that is to be made.
+pub fn new_topic(name: &str, partitions: i32, configs: &[(&str, &str)]) -> create_topics_request::CreatableTopic {
+    let configs = configs.iter().map(|(name, value)| {
+        create_topics_request::CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+    });
+    create_topics_request::CreatableTopic::default()
+        .with_name(topic_name(name))
+        .with_num_partitions(partitions)
+        .with_replication_factor(1)
+        .with_configs(configs.collect())
 }
 
 /// A producer without a transactional id.
@@ -187,7 +217,7 @@ pub fn fetch(name: &str, partition: i32, offset: i64) -> FetchRequest {
 /// The time of the first batch of this run: old timestamps would close segments beside the markers' new ones.
 fn timestamp() -> i64 {
     static FIRST: OnceLock<i64> = OnceLock::new();
-    *FIRST.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64)
+    *FIRST.get_or_init(crate::server::now_ms)
 }
 
 /// A batch of these values.
@@ -197,6 +227,14 @@ pub fn batch(values: &[&str]) -> Bytes {
     for value in values {
         builder.push(timestamp, None, Some(value.as_bytes()), &[]);
     }
+    builder.into_bytes_with_crc().into()
+}
+
+/// A batch of one record with a key, as a compacted topic wants it, of this moment.
+pub fn keyed_batch(key: &str, value: Option<&str>) -> Bytes {
+    let now_ms = crate::server::now_ms();
+    let mut builder = BatchBuilder::new(now_ms);
+    builder.push(now_ms, Some(key.as_bytes()), value.map(str::as_bytes), &[]);
     builder.into_bytes_with_crc().into()
 }
 

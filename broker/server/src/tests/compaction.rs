@@ -1,12 +1,11 @@
 //! The cleaner at work in a running broker.
 
-use super::client::{Client, config, no_plugins, text, topic_name};
+use super::client::{Client, config, keyed_batch, no_plugins, started};
 use crate::Broker;
-use kafka_protocol::messages::*;
-use pelton_record::{BatchBuilder, BatchView};
+use pelton_record::BatchView;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 async fn start(path: &Path) -> Broker {
     let mut settings = config(path);
@@ -14,24 +13,8 @@ async fn start(path: &Path) -> Broker {
     Broker::start(settings, no_plugins).await.unwrap()
 }
 
-async fn create(client: &mut Client, name: &str, configs: &[(&str, &str)]) {
-    let configs = configs.iter().map(|(name, value)| {
-        create_topics_request::CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
-    });
-    let topic = create_topics_request::CreatableTopic::default()
-        .with_name(topic_name(name))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(configs.collect());
-    let created = client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
-    assert_eq!(created.topics[0].error_code, 0);
-}
-
 async fn put(client: &mut Client, topic: &str, key: &str, value: Option<&str>) {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-    let mut builder = BatchBuilder::new(now_ms);
-    builder.push(now_ms, Some(key.as_bytes()), value.map(str::as_bytes), &[]);
-    assert_eq!(client.produce(topic, 0, builder.into_bytes_with_crc().into()).await.error_code, 0);
+    assert_eq!(client.produce(topic, 0, keyed_batch(key, value)).await.error_code, 0);
 }
 
 /// Offset, key and value of every record that is there.
@@ -82,7 +65,7 @@ async fn a_compacted_topic_keeps_the_last_value_of_each_key_through_a_restart() 
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;
     let mut client = Client::connect(&broker).await;
-    create(&mut client, "t", &COMPACTED).await;
+    assert_eq!(client.create_with("t", 1, &COMPACTED).await.error_code, 0);
     let mut appended = BTreeMap::new();
     for round in 0..100_i64 {
         let (key, value) = (format!("key-{}", round % 7), format!("value-{round}"));
@@ -117,16 +100,16 @@ async fn a_compacted_topic_keeps_the_last_value_of_each_key_through_a_restart() 
 
 #[tokio::test]
 async fn a_topic_is_compacted_because_the_broker_says_so_and_several_at_once() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.cleaner.backoff_ms = 5;
-    settings.cleaner.threads = 3;
-    settings.core.cleanup_policy = pelton_core::config::CleanupPolicy { delete: false, compact: true };
-    let broker = Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| {
+        settings.cleaner.backoff_ms = 5;
+        settings.cleaner.threads = 3;
+        settings.core.cleanup_policy = pelton_core::config::CleanupPolicy { delete: false, compact: true };
+    })
+    .await;
     let mut client = Client::connect(&broker).await;
     let topics = ["t", "u", "v", "w"];
     for topic in topics {
-        create(&mut client, topic, &COMPACTED[1..]).await;
+        assert_eq!(client.create_with(topic, 1, &COMPACTED[1..]).await.error_code, 0);
     }
     for round in 0..60 {
         for topic in topics {
@@ -150,7 +133,7 @@ async fn a_kill_during_compaction_loses_nothing() {
         let broker = start(temporary.path()).await;
         let mut client = Client::connect(&broker).await;
         if life == 0 {
-            create(&mut client, "t", &COMPACTED).await;
+            assert_eq!(client.create_with("t", 1, &COMPACTED).await.error_code, 0);
         }
         let found = read_all(&mut client, "t").await;
         let last: BTreeMap<String, Option<String>> = found.into_iter().map(|(_, key, value)| (key, value)).collect();
@@ -168,16 +151,16 @@ async fn a_kill_during_compaction_loses_nothing() {
 
 #[tokio::test]
 async fn a_topic_may_be_compacted_and_deleted_from() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.cleaner.backoff_ms = 5;
-    settings.retention_check_interval_ms = 10;
-    let broker = Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| {
+        settings.cleaner.backoff_ms = 5;
+        settings.retention_check_interval_ms = 10;
+    })
+    .await;
     let mut client = Client::connect(&broker).await;
     let mut configs = COMPACTED.to_vec();
     configs[0].1 = "compact,delete";
     configs.push(("retention.bytes", "1200"));
-    create(&mut client, "t", &configs).await;
+    assert_eq!(client.create_with("t", 1, &configs).await.error_code, 0);
     for round in 0..100 {
         put(&mut client, "t", &format!("key-{round}"), Some("value")).await;
     }

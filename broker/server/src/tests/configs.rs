@@ -79,14 +79,6 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// A batch of one record with a key.
-fn producer_keyed(key: &str, value: &str) -> Bytes {
-    let now_ms = crate::server::now_ms();
-    let mut builder = pelton_record::BatchBuilder::new(now_ms);
-    builder.push(now_ms, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
-    builder.into_bytes_with_crc().into()
-}
-
 fn segments(path: &Path, partition: &str) -> usize {
     let files = std::fs::read_dir(path.join(partition)).unwrap();
     files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "log")).count()
@@ -119,7 +111,7 @@ async fn configs_change_at_once_for_partitions_and_their_logs_and_stay_after_a_r
     let changes = [("max.message.bytes", DELETE, None), ("cleanup.policy", APPEND, Some("compact"))];
     assert_eq!(alter(&mut client, "t", &changes).await.0, 0);
     assert_eq!(client.produce("t", 0, batch(&["larger"])).await.error_code, 87, "a compacted topic wants keys");
-    let keyed = producer_keyed("key", "larger than the limit that was");
+    let keyed = keyed_batch("key", Some("larger than the limit that was"));
     assert_eq!(client.produce("t", 0, keyed).await.error_code, 0);
     let expected = [("cleanup.policy", "delete,compact"), ("retention.ms", "5"), ("segment.bytes", "100")];
     assert_eq!(own(&broker, "t"), pairs(&expected));
@@ -264,18 +256,8 @@ async fn start_with_plugins(path: &Path, defaults: &[(&str, &str)]) -> Broker {
 }
 
 async fn create_with(client: &mut Client, topic: &str, configs: &[(&str, &str)]) -> (i16, String) {
-    use create_topics_request::{CreatableTopic, CreatableTopicConfig};
-    let config = |(name, value): &(&str, &str)| {
-        CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
-    };
-    let topic = CreatableTopic::default()
-        .with_name(topic_name(topic))
-        .with_num_partitions(2)
-        .with_replication_factor(1)
-        .with_configs(configs.iter().map(config).collect());
-    let answer = client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
-    let message = answer.topics[0].error_message.as_ref().map_or("", |message| message.as_str());
-    (answer.topics[0].error_code, message.to_owned())
+    let made = client.create_with(topic, 2, configs).await;
+    (made.error_code, made.error_message.map_or_else(String::new, |message| message.to_string()))
 }
 
 #[tokio::test]
@@ -383,7 +365,7 @@ async fn what_the_broker_sets_for_all_topics_holds_and_is_shown_as_its_source() 
     client.create("own", 1).await;
     assert_eq!(alter(&mut client, "own", &[("cleanup.policy", SET, Some("delete"))]).await.0, 0);
     assert_eq!(client.produce("t", 0, batch(&["no key"])).await.error_code, 87, "INVALID_RECORD");
-    assert_eq!(client.produce("t", 0, producer_keyed("k", "v")).await.error_code, 0);
+    assert_eq!(client.produce("t", 0, keyed_batch("k", Some("v"))).await.error_code, 0);
     assert_eq!(client.produce("own", 0, batch(&["no key"])).await.error_code, 0);
     let shown = described(&mut client, "t").await;
     assert_eq!(shown["cleanup.policy"], ("compact".to_owned(), 4));

@@ -2,8 +2,8 @@
 
 use super::client::*;
 use super::groups::{find_coordinator, join, sync};
+use crate::Broker;
 use crate::net::quotas::ConnectionLimits;
-use crate::{Broker, ServerConfig};
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, HeaderVersion};
@@ -16,14 +16,6 @@ use tokio::net::{TcpSocket, TcpStream};
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn started(change: impl FnOnce(&mut ServerConfig)) -> (tempfile::TempDir, Broker) {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    change(&mut settings);
-    let broker = Broker::start(settings, no_plugins).await.unwrap();
-    (temporary, broker)
-}
 
 fn any_port() -> SocketAddr {
     SocketAddr::new(LOCAL, 0)

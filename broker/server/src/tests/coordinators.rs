@@ -66,30 +66,6 @@ async fn compacted(client: &mut Client, topic: &str, keys: usize) {
     assert!(end > 4 * left as i64, "{left} records are left of {end}, so little was there to compact");
 }
 
-async fn commit_in_transaction(client: &mut Client, producer: &Producer, group: &str, offset: i64) {
-    let add = AddOffsetsToTxnRequest::default()
-        .with_transactional_id(TransactionalId(text(&producer.id)))
-        .with_producer_id(ProducerId(producer.producer.0))
-        .with_producer_epoch(producer.producer.1)
-        .with_group_id(GroupId(text(group)));
-    // The markers of the transaction before may still be on their way.
-    eventually("the transaction before is over", async || client.call(3, &add).await.error_code == 0).await;
-    let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default()
-        .with_committed_offset(offset)
-        .with_committed_metadata(Some(text("")));
-    let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
-        .with_name(topic_name("t"))
-        .with_partitions(vec![partition]);
-    let request = TxnOffsetCommitRequest::default()
-        .with_transactional_id(TransactionalId(text(&producer.id)))
-        .with_group_id(GroupId(text(group)))
-        .with_producer_id(ProducerId(producer.producer.0))
-        .with_producer_epoch(producer.producer.1)
-        .with_generation_id(-1)
-        .with_topics(vec![topic]);
-    assert_eq!(client.call(3, &request).await.topics[0].partitions[0].error_code, 0);
-}
-
 /// A group with one member; its id and the generation.
 async fn member(client: &mut Client, group: &str) -> (String, i32) {
     let joined = client.call(3, &join(group, "")).await;
@@ -120,7 +96,7 @@ async fn every_committed_offset_and_every_group_outlives_compaction() {
         for group in 0..4 {
             commits(&mut client, format!("g{group}"), 10 * round + group).await;
         }
-        commit_in_transaction(&mut client, &producer, "transactional", round).await;
+        producer.commit(&mut client, "transactional", round).await;
         assert_eq!(producer.end(&mut client, round % 2 == 0).await, 0);
     }
     expected.insert("transactional".to_owned(), 38);
@@ -128,7 +104,7 @@ async fn every_committed_offset_and_every_group_outlives_compaction() {
     // Six groups with offsets, one with a member.
     compacted(&mut client, "__consumer_offsets", 7).await;
     // This one is open when the broker is killed.
-    commit_in_transaction(&mut client, &producer, "undecided", 99).await;
+    producer.commit(&mut client, "undecided", 99).await;
     drop(client);
     drop(broker);
 

@@ -1,6 +1,5 @@
 //! DeleteRecords.
 
-use super::appending::create_with;
 use super::client::*;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::*;
@@ -53,7 +52,7 @@ async fn what_may_not_be_deleted_stays() {
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;
     let mut client = Client::connect(&broker).await;
-    assert_eq!(create_with(&mut client, "compacted", &[("cleanup.policy", "compact")]).await, 0);
+    assert_eq!(client.create_with("compacted", 1, &[("cleanup.policy", "compact")]).await.error_code, 0);
     assert_eq!(delete(&mut client, 2, "compacted", 0, 0).await, (44, -1), "POLICY_VIOLATION");
     super::groups::find_coordinator(&mut client, 0, "g").await;
     assert_eq!(delete(&mut client, 2, "__consumer_offsets", 0, 0).await, (17, -1), "INVALID_TOPIC_EXCEPTION");

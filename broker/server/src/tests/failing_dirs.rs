@@ -57,7 +57,7 @@ async fn a_write_that_fails_takes_the_whole_directory_offline() {
     let dirs = Dirs::new(&["a", "b"]);
     let broker = dirs.start().await;
     let mut client = Client::connect(&broker).await;
-    create_with_segments(&mut client, 4, "200").await;
+    client.create_with("t", 4, &[("segment.bytes", "200")]).await;
     for partition in 0..4 {
         client.produce("t", partition, batch(&["before"])).await;
     }
@@ -118,7 +118,7 @@ async fn a_read_that_fails_takes_the_whole_directory_offline() {
     let dirs = Dirs::new(&["a", "b"]);
     let broker = dirs.start().await;
     let mut client = Client::connect(&broker).await;
-    create_with_segments(&mut client, 4, "200").await;
+    client.create_with("t", 4, &[("segment.bytes", "200")]).await;
     for partition in 0..4 {
         for _ in 0..5 {
             client.produce("t", partition, batch(&["0123456789"])).await;

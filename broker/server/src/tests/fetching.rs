@@ -191,10 +191,7 @@ async fn a_session_says_only_what_is_new() {
 
 #[tokio::test]
 async fn a_session_follows_topics_by_id_and_is_declined_without_slots() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut config = config(temporary.path());
-    config.fetch.session_slots = 1;
-    let broker = Broker::start(config, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| settings.fetch.session_slots = 1).await;
     let mut client = Client::connect(&broker).await;
     let id = client.create("t", 1).await.topics[0].topic_id;
     fill(&mut client, 0, &[10]).await;

@@ -1,5 +1,6 @@
 use super::client::*;
 use super::groups::{commit, committed, find_coordinator, join, sync};
+use super::transactions::Producer;
 use crate::Broker;
 use bytes::Bytes;
 use kafka_protocol::messages::*;
@@ -243,11 +244,11 @@ async fn commit_unchecked(broker: &Broker, group: &str, topic: &str) {
 
 #[tokio::test]
 async fn offsets_expire_by_the_configuration_or_by_what_an_old_client_says() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.core.offsets_retention_ms = 1;
-    settings.core.offsets_retention_check_interval_ms = 10;
-    let broker = Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| {
+        settings.core.offsets_retention_ms = 1;
+        settings.core.offsets_retention_check_interval_ms = 10;
+    })
+    .await;
     let mut client = Client::connect(&broker).await;
     client.create("t", 1).await;
     find_coordinator(&mut client, 0, "g").await;
@@ -310,29 +311,9 @@ async fn of_all_offsets_those_that_a_transaction_may_change_are_named_as_unstabl
     let mut client = Client::connect(&broker).await;
     client.create("t", 1).await;
     find_coordinator(&mut client, 0, "g").await;
-    find_coordinator(&mut client, 1, "id").await;
     client.call(8, &commit("g", -1, "", 5)).await;
-    let id = || TransactionalId(text("id"));
-    let init = InitProducerIdRequest::default().with_transactional_id(Some(id())).with_transaction_timeout_ms(60_000);
-    let producer = client.call(4, &init).await;
-    assert_eq!(producer.error_code, 0);
-    let add = AddOffsetsToTxnRequest::default()
-        .with_transactional_id(id())
-        .with_producer_id(producer.producer_id)
-        .with_producer_epoch(producer.producer_epoch)
-        .with_group_id(GroupId(text("g")));
-    assert_eq!(client.call(3, &add).await.error_code, 0);
-    let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default().with_committed_offset(10);
-    let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
-        .with_name(topic_name("t"))
-        .with_partitions(vec![partition]);
-    let pending = TxnOffsetCommitRequest::default()
-        .with_transactional_id(id())
-        .with_producer_id(producer.producer_id)
-        .with_producer_epoch(producer.producer_epoch)
-        .with_group_id(GroupId(text("g")))
-        .with_topics(vec![topic]);
-    assert_eq!(client.call(3, &pending).await.topics[0].partitions[0].error_code, 0);
+    let producer = Producer::begin(&mut client, "id").await;
+    producer.commit(&mut client, "g", 10).await;
 
     let all = |stable| {
         OffsetFetchRequest::default().with_group_id(GroupId(text("g"))).with_topics(None).with_require_stable(stable)
@@ -342,12 +323,7 @@ async fn of_all_offsets_those_that_a_transaction_may_change_are_named_as_unstabl
         let partition = &answer.topics[0].partitions[0];
         assert_eq!((answer.error_code, (partition.error_code, partition.committed_offset)), (0, expected));
     }
-    let end = EndTxnRequest::default()
-        .with_transactional_id(id())
-        .with_producer_id(producer.producer_id)
-        .with_producer_epoch(producer.producer_epoch)
-        .with_committed(true);
-    assert_eq!(client.call(3, &end).await.error_code, 0);
+    assert_eq!(producer.end(&mut client, true).await, 0);
     let settled = async {
         while client.call(7, &all(true)).await.topics[0].partitions[0].committed_offset != 10 {
             tokio::time::sleep(Duration::from_millis(5)).await;

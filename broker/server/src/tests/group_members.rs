@@ -179,10 +179,7 @@ async fn a_slow_member_does_not_move_the_offsets_of_those_that_went_on() {
 
 #[tokio::test]
 async fn one_member_too_many_is_told_so_and_has_no_id() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.core.group_max_size = 1;
-    let broker = Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| settings.core.group_max_size = 1).await;
     let (mut one, mut two) = ready(&broker).await;
     let first = one.call(3, &join("g", "")).await;
     assert_eq!(one.call(3, &sync("g", first.generation_id, &first.member_id, true)).await.error_code, 0);

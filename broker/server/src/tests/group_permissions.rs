@@ -2,8 +2,8 @@
 
 use super::client::*;
 use super::groups::{commit, committed, find_coordinator, join, sync};
+use crate::Broker;
 use crate::auth::{AclOperation, Authorizer, Resource, Subject};
-use crate::{Broker, ServerConfig};
 use kafka_protocol::messages::*;
 use pelton_core::refusal::Protected;
 use std::sync::{Arc, Mutex};
@@ -45,10 +45,8 @@ impl Authorizer for Denying {
 
 /// A broker with topic `t` and group `g`, which has committed an offset; nothing is denied yet.
 async fn denying() -> (tempfile::TempDir, Broker, Arc<Denying>, Client) {
-    let temporary = tempfile::tempdir().unwrap();
     let denying = Arc::new(Denying::default());
-    let settings = ServerConfig { authorizer: denying.clone(), ..config(temporary.path()) };
-    let broker = Broker::start(settings, no_plugins).await.unwrap();
+    let (temporary, broker) = started(|settings| settings.authorizer = denying.clone()).await;
     let mut client = Client::connect(&broker).await;
     client.create("t", 1).await;
     find_coordinator(&mut client, 0, "g").await;

@@ -28,18 +28,28 @@ pub fn sync(group: &str, generation: i32, member: &str, leads: bool) -> SyncGrou
 
 /// Commits an offset of partition 0 of `t`, and one of a partition that does not exist.
 pub fn commit(group: &str, generation: i32, member: &str, offset: i64) -> OffsetCommitRequest {
-    let partition = offset_commit_request::OffsetCommitRequestPartition::default()
-        .with_committed_offset(offset)
-        .with_committed_metadata(Some(text("note")));
-    let missing = partition.clone().with_partition_index(9);
-    let topic = offset_commit_request::OffsetCommitRequestTopic::default()
-        .with_name(topic_name("t"))
-        .with_partitions(vec![partition, missing]);
-    OffsetCommitRequest::default()
-        .with_group_id(GroupId(text(group)))
+    commit_offsets(group, &[("t", &[(0, offset), (9, offset)])])
         .with_generation_id_or_member_epoch(generation)
         .with_member_id(text(member))
-        .with_topics(vec![topic])
+}
+
+/// Commits offsets of partitions, by topic, outside of the group protocol.
+pub fn commit_offsets(group: &str, offsets: &[(&str, &[(i32, i64)])]) -> OffsetCommitRequest {
+    let topics = offsets.iter().map(|(name, partitions)| {
+        let partitions = partitions.iter().map(|(index, offset)| {
+            offset_commit_request::OffsetCommitRequestPartition::default()
+                .with_partition_index(*index)
+                .with_committed_offset(*offset)
+                .with_committed_metadata(Some(text("note")))
+        });
+        offset_commit_request::OffsetCommitRequestTopic::default()
+            .with_name(topic_name(name))
+            .with_partitions(partitions.collect())
+    });
+    OffsetCommitRequest::default()
+        .with_group_id(GroupId(text(group)))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(topics.collect())
 }
 
 /// The committed offset of partition 0 of `t`, and its note.

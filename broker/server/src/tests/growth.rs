@@ -1,6 +1,7 @@
 //! CreatePartitions, and what must survive it.
 
 use super::client::*;
+use super::groups::{commit_offsets, find_coordinator};
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::*;
 
@@ -26,17 +27,9 @@ async fn a_topic_grows_and_keeps_its_records_its_offsets_and_its_id() {
     let mut client = Client::connect(&broker).await;
     client.create("t", 2).await;
     let id = broker.image().topic("t").unwrap().id;
-    super::groups::find_coordinator(&mut client, 0, "g").await;
+    find_coordinator(&mut client, 0, "g").await;
     assert_eq!(client.produce("t", 1, batch(&["before"])).await.error_code, 0);
-    let partition =
-        offset_commit_request::OffsetCommitRequestPartition::default().with_partition_index(1).with_committed_offset(1);
-    let topic = offset_commit_request::OffsetCommitRequestTopic::default()
-        .with_name(topic_name("t"))
-        .with_partitions(vec![partition]);
-    let commit = OffsetCommitRequest::default()
-        .with_group_id(GroupId(text("g")))
-        .with_generation_id_or_member_epoch(-1)
-        .with_topics(vec![topic]);
+    let commit = commit_offsets("g", &[("t", &[(1, 1)])]);
     assert_eq!(client.call(8, &commit).await.topics[0].partitions[0].error_code, 0);
 
     assert_eq!(grow(&mut client, vec![more("t", 4)], true).await, [0]);
@@ -66,7 +59,7 @@ async fn what_is_no_increase_is_refused() {
     let mut client = Client::connect(&broker).await;
     client.create("t", 2).await;
     client.create("u", 1).await;
-    super::groups::find_coordinator(&mut client, 0, "g").await;
+    find_coordinator(&mut client, 0, "g").await;
     let assigned = |brokers: &[&[i32]]| {
         let assignment = |ids: &&[i32]| {
             CreatePartitionsAssignment::default().with_broker_ids(ids.iter().map(|id| BrokerId(*id)).collect())

@@ -1,4 +1,5 @@
 use super::client::*;
+use pelton_log::disk::Dice;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Sends these bytes on a connection of their own and says whether the broker closed it without an answer.
@@ -17,10 +18,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn garbage_costs_its_sender_the_connection_and_nobody_else_anything() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.request_max_bytes = 1 << 20;
-    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| settings.request_max_bytes = 1 << 20).await;
     assert!(closes(&broker, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await, "a length of a gigabyte");
     assert!(closes(&broker, &[0xff; 64]).await, "a negative length");
     assert!(closes(&broker, &framed(&[0; 3])).await, "shorter than a header");
@@ -32,14 +30,13 @@ async fn garbage_costs_its_sender_the_connection_and_nobody_else_anything() {
     // Metadata v9 with the same lie as a varint.
     let lie = [0, 3, 0, 9, 0, 0, 0, 1, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0x0f];
     assert!(closes(&broker, &framed(&lie)).await, "a compact array that is not there");
-    let mut seed = 42u64;
+    let mut dice = Dice::new(42);
     for _ in 0..200 {
         let mut body = Vec::new();
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        body.extend_from_slice(&[0, (seed >> 40) as u8 % 30, 0, (seed >> 48) as u8 % 14, 0, 0, 0, 1, 0xff, 0xff]);
-        for _ in 0..(seed >> 56) % 60 {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            body.push((seed >> 56) as u8);
+        let (key, version) = (dice.below(30) as u8, dice.below(14) as u8);
+        body.extend_from_slice(&[0, key, 0, version, 0, 0, 0, 1, 0xff, 0xff]);
+        for _ in 0..dice.below(60) {
+            body.push(dice.roll() as u8);
         }
         let mut client = Client::connect(&broker).await;
         client.stream.write_all(&framed(&body)).await.unwrap();
@@ -68,10 +65,7 @@ async fn a_client_that_leaves_inside_of_a_request_is_forgotten() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.connections_max_idle_ms = 50;
-    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| settings.connections_max_idle_ms = 50).await;
     let mut idle = Client::connect(&broker).await;
     assert!(idle.frame().await.is_none(), "it was silent for longer than it may be");
     let mut waiting = Client::connect(&broker).await;
@@ -100,10 +94,7 @@ async fn old_produce_requests_are_told_why() {
 
 #[tokio::test]
 async fn connections_past_the_limit_are_refused() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.max_connections = 1;
-    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| settings.max_connections = 1).await;
     let mut first = Client::connect(&broker).await;
     first.create("t", 1).await;
     assert!(Client::connect(&broker).await.frame().await.is_none());

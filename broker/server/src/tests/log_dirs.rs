@@ -93,18 +93,6 @@ pub async fn alter(client: &mut Client, path: &Path, topic: &str, partition: i32
     response.results[0].partitions[0].error_code
 }
 
-pub async fn create_with_segments(client: &mut Client, partitions: i32, segment_bytes: &str) {
-    let segments = create_topics_request::CreatableTopicConfig::default()
-        .with_name(text("segment.bytes"))
-        .with_value(Some(text(segment_bytes)));
-    let topic = create_topics_request::CreatableTopic::default()
-        .with_name(topic_name("t"))
-        .with_num_partitions(partitions)
-        .with_replication_factor(1)
-        .with_configs(vec![segments]);
-    client.call(5, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
-}
-
 pub fn property(path: &Path, name: &str) -> String {
     let text = std::fs::read_to_string(path.join("meta.properties")).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));

@@ -43,7 +43,7 @@ async fn a_log_moves_to_another_directory_while_it_is_written_to() {
     let dirs = Dirs::new(&["a", "b"]);
     let broker = dirs.start().await;
     let mut client = Client::connect(&broker).await;
-    create_with_segments(&mut client, 1, "20000").await;
+    client.create_with("t", 1, &[("segment.bytes", "20000")]).await;
     let given = client.call(4, &idempotent()).await;
     let producer = (given.producer_id.0, given.producer_epoch);
     let mut expected = Vec::new();
@@ -115,7 +115,7 @@ async fn aborted_transactions_move_with_the_log() {
 async fn filled(dirs: &Dirs) -> usize {
     let broker = dirs.start().await;
     let mut client = Client::connect(&broker).await;
-    create_with_segments(&mut client, 1, "200").await;
+    client.create_with("t", 1, &[("segment.bytes", "200")]).await;
     for index in 0..10 {
         assert_eq!(client.produce("t", 0, batch(&[&format!("value-{index}")])).await.error_code, 0);
     }
@@ -173,7 +173,7 @@ async fn a_kill_in_the_middle_of_a_move_loses_nothing() {
     let dirs = Dirs::new(&["a", "b"]);
     let broker = dirs.start().await;
     let mut client = Client::connect(&broker).await;
-    create_with_segments(&mut client, 1, "1000000").await;
+    client.create_with("t", 1, &[("segment.bytes", "1000000")]).await;
     let filler = "y".repeat(200_000);
     let expected: Vec<String> = (0..100).map(|index| format!("{index}-{filler}")).collect();
     for value in &expected {

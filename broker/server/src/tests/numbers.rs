@@ -2,19 +2,9 @@
 
 use super::client::*;
 use super::connections::{sample, until};
+use super::groups::commit_offsets;
 use kafka_protocol::messages::*;
 use std::collections::BTreeSet;
-
-/// Commits an offset outside of the group protocol.
-fn commit(group: &str, topic: &str, offset: i64) -> OffsetCommitRequest {
-    use offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-    let partition = OffsetCommitRequestPartition::default().with_committed_offset(offset);
-    let topic = OffsetCommitRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
-    OffsetCommitRequest::default()
-        .with_group_id(GroupId(text(group)))
-        .with_generation_id_or_member_epoch(-1)
-        .with_topics(vec![topic])
-}
 
 async fn assert_samples(broker: &crate::Broker, expected: &[(&str, f64)]) {
     for (name, value) in expected {
@@ -37,7 +27,7 @@ async fn the_numbers_say_what_happened() {
     assert_eq!(client.fetch("t", 0, 99, 0).await.error_code, 1, "past the end");
     let find = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g \"1\"")]);
     let _: FindCoordinatorResponse = client.call(4, &find).await;
-    let committed: OffsetCommitResponse = client.call(8, &commit("g \"1\"", "t", 1)).await;
+    let committed: OffsetCommitResponse = client.call(8, &commit_offsets("g \"1\"", &[("t", &[(0, 1)])])).await;
     assert_eq!(committed.topics[0].partitions[0].error_code, 0);
     // An answer is counted just after it was sent.
     let _: MetadataResponse = client.call(12, &MetadataRequest::default()).await;

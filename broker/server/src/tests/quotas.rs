@@ -109,13 +109,14 @@ impl ClientQuotas for Metered {
     }
 }
 
-async fn started(change: impl FnOnce(&mut ServerConfig)) -> (tempfile::TempDir, Arc<Metered>, Broker, Client) {
-    let temporary = tempfile::tempdir().unwrap();
+async fn metering(change: impl FnOnce(&mut ServerConfig)) -> (tempfile::TempDir, Arc<Metered>, Broker, Client) {
     let metered =
         Arc::new(Metered { said: Mutex::new(NOTHING), charged: Mutex::default(), taken_back: Mutex::default() });
-    let mut settings = ServerConfig { quotas: metered.clone(), ..config(temporary.path()) };
-    change(&mut settings);
-    let broker = Broker::start(settings, no_plugins).await.unwrap();
+    let (temporary, broker) = started(|settings| {
+        settings.quotas = metered.clone();
+        change(settings);
+    })
+    .await;
     let mut client = Client::connect(&broker).await;
     client.create("t", 1).await;
     metered.charged();
@@ -133,7 +134,7 @@ fn metadata() -> MetadataRequest {
 
 #[tokio::test]
 async fn a_producer_is_charged_for_its_bytes_and_then_not_heard() {
-    let (_temporary, metered, broker, mut client) = started(|_| {}).await;
+    let (_temporary, metered, broker, mut client) = metering(|_| {}).await;
     let request = produce("t", 0, batch(&["x"]), None);
     let bytes = request.compute_size(9).unwrap();
     metered.say(|said| (said.produce, said.request) = (HOUR, Duration::from_millis(1)));
@@ -157,7 +158,7 @@ async fn a_producer_is_charged_for_its_bytes_and_then_not_heard() {
 
 #[tokio::test]
 async fn without_an_answer_bytes_are_charged_and_time_is_not() {
-    let (_temporary, metered, broker, mut client) = started(|_| {}).await;
+    let (_temporary, metered, broker, mut client) = metering(|_| {}).await;
     let request = produce("t", 0, batch(&["x"]), None).with_acks(0);
     metered.say(|said| (said.produce, said.request) = (HOUR, HOUR));
     client.send(9, &request).await;
@@ -170,7 +171,7 @@ async fn without_an_answer_bytes_are_charged_and_time_is_not() {
 
 #[tokio::test]
 async fn what_is_begun_keeps_its_order_and_the_longest_time_counts() {
-    let (_temporary, metered, broker, mut client) = started(|_| {}).await;
+    let (_temporary, metered, broker, mut client) = metering(|_| {}).await;
     let throttle = Duration::from_millis(300);
     metered.say(|said| (said.produce, said.request) = (throttle / 2, throttle));
     let begun = Instant::now();
@@ -192,7 +193,7 @@ async fn what_is_begun_keeps_its_order_and_the_longest_time_counts() {
 async fn a_throttled_connection_is_not_idle() {
     let idle = Duration::from_secs(1);
     let (_temporary, metered, broker, _) =
-        started(|settings| settings.connections_max_idle_ms = idle.as_millis() as u64).await;
+        metering(|settings| settings.connections_max_idle_ms = idle.as_millis() as u64).await;
     let mut client = Client::connect(&broker).await;
     metered.say(|said| said.request = 2 * idle);
     let begun = Instant::now();
@@ -205,7 +206,7 @@ async fn a_throttled_connection_is_not_idle() {
 
 #[tokio::test]
 async fn what_a_throttled_client_sends_takes_no_memory() {
-    let (_temporary, metered, broker, mut client) = started(|settings| settings.request_memory_bytes = 1 << 20).await;
+    let (_temporary, metered, broker, mut client) = metering(|settings| settings.request_memory_bytes = 1 << 20).await;
     metered.say(|said| said.request = HOUR);
     client.call(12, &metadata()).await;
     metered.say(|_| {});
@@ -221,7 +222,7 @@ async fn what_a_throttled_client_sends_takes_no_memory() {
 
 #[tokio::test]
 async fn a_fetch_over_its_quota_is_answered_empty_and_taken_back() {
-    let (_temporary, metered, broker, mut client) = started(|_| {}).await;
+    let (_temporary, metered, broker, mut client) = metering(|_| {}).await;
     client.produce("t", 0, batch(&["x"])).await;
     metered.charged();
     let id = client.send(12, &fetch("t", 0, 0)).await;
@@ -249,7 +250,7 @@ async fn a_fetch_over_its_quota_is_answered_empty_and_taken_back() {
 
 #[tokio::test]
 async fn a_session_stands_where_it_stood_when_its_client_is_throttled() {
-    let (_temporary, metered, broker, mut client) = started(|_| {}).await;
+    let (_temporary, metered, broker, mut client) = metering(|_| {}).await;
     let goes_on = |session: i32, epoch| {
         FetchRequest::default()
             .with_max_bytes(1 << 20)
@@ -303,7 +304,7 @@ impl Authorizer for Brokers {
 #[tokio::test]
 async fn no_fetch_reads_more_than_its_quota_could_let_through_and_brokers_have_none() {
     let brokers = Arc::new(Brokers(Mutex::new(true)));
-    let (_temporary, metered, broker, mut client) = started(|settings| settings.authorizer = brokers.clone()).await;
+    let (_temporary, metered, broker, mut client) = metering(|settings| settings.authorizer = brokers.clone()).await;
     client.produce("t", 0, batch(&["x"])).await;
     client.produce("t", 0, batch(&["y"])).await;
     metered.say(|said| said.max_fetch_bytes = 1);
@@ -326,13 +327,8 @@ async fn no_fetch_reads_more_than_its_quota_could_let_through_and_brokers_have_n
 }
 
 fn topics(names: &[&str]) -> CreateTopicsRequest {
-    let topic = |name: &&str| {
-        create_topics_request::CreatableTopic::default()
-            .with_name(topic_name(name))
-            .with_num_partitions(2)
-            .with_replication_factor(1)
-    };
-    CreateTopicsRequest::default().with_topics(names.iter().map(topic).collect()).with_timeout_ms(5_000)
+    let topics = names.iter().map(|name| new_topic(name, 2, &[]));
+    CreateTopicsRequest::default().with_topics(topics.collect()).with_timeout_ms(5_000)
 }
 
 fn deletion(version: i16, names: &[&str]) -> DeleteTopicsRequest {
@@ -355,7 +351,7 @@ fn growth(names: &[&str], count: i32) -> CreatePartitionsRequest {
 
 #[tokio::test]
 async fn mutations_over_the_quota_are_refused_where_the_version_knows_it() {
-    let (_temporary, metered, broker, mut client) = started(|_| {}).await;
+    let (_temporary, metered, broker, mut client) = metering(|_| {}).await;
     let over = |said: &mut Said| (said.partitions, said.mutation) = (3, Duration::from_millis(2));
     let mutation = Charge::ControllerMutation;
     for version in [6, 7] {
@@ -391,7 +387,7 @@ async fn mutations_over_the_quota_are_refused_where_the_version_knows_it() {
 
 #[tokio::test]
 async fn topics_that_metadata_makes_are_charged_and_not_there_over_the_quota() {
-    let (_temporary, metered, broker, mut client) = started(|settings| settings.core.num_partitions = 3).await;
+    let (_temporary, metered, broker, mut client) = metering(|settings| settings.core.num_partitions = 3).await;
     metered.say(|said| (said.partitions, said.mutation) = (3, Duration::from_millis(2)));
     let asked = ["a", "b", "no topic", "t"]
         .map(|name| metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name))));
@@ -405,7 +401,7 @@ async fn topics_that_metadata_makes_are_charged_and_not_there_over_the_quota() {
 
 #[tokio::test]
 async fn older_versions_are_charged_for_mutations_afterwards() {
-    let (_temporary, metered, broker, mut client) = started(|_| {}).await;
+    let (_temporary, metered, broker, mut client) = metering(|_| {}).await;
     metered.say(|said| (said.partitions, said.mutation) = (0, Duration::from_millis(2)));
     let mutation = Charge::ControllerMutation;
     let made = client.call(5, &topics(&["a", "b", "t"])).await;
@@ -512,7 +508,7 @@ async fn ask_in_the_other_versions(client: &mut Client) {
 
 #[tokio::test]
 async fn every_answer_that_has_a_throttle_time_tells_it() {
-    let (_temporary, metered, broker, mut client) = started(|_| {}).await;
+    let (_temporary, metered, broker, mut client) = metering(|_| {}).await;
     metered.say(|said| said.request = Duration::from_micros(300));
     client.look_for = Some("throttle_time_ms: 1,");
     // Who is allowed to write markers is not throttled, and their answers have no field for it.

@@ -1,5 +1,5 @@
 use super::client::*;
-use super::groups::{committed, find_coordinator};
+use super::groups::{commit_offsets, committed, find_coordinator};
 use super::transactions::Producer;
 use crate::{Broker, StartError};
 use kafka_protocol::messages::*;
@@ -14,16 +14,7 @@ async fn fill(broker: &Broker) -> (uuid::Uuid, (i64, i16)) {
         let batch = producer_batch(&[value], producer, sequence as i32, false);
         assert_eq!(client.produce("t", 0, batch).await.error_code, 0);
     }
-    let partition = offset_commit_request::OffsetCommitRequestPartition::default()
-        .with_committed_offset(2)
-        .with_committed_metadata(Some(text("note")));
-    let topic = offset_commit_request::OffsetCommitRequestTopic::default()
-        .with_name(topic_name("t"))
-        .with_partitions(vec![partition]);
-    let commit = OffsetCommitRequest::default()
-        .with_group_id(GroupId(text("g")))
-        .with_generation_id_or_member_epoch(-1)
-        .with_topics(vec![topic]);
+    let commit = commit_offsets("g", &[("t", &[(0, 2)])]);
     assert_eq!(client.call(8, &commit).await.topics[0].partitions[0].error_code, 0);
     (id, producer)
 }
@@ -152,15 +143,7 @@ async fn damage_in_a_log_that_was_synced_long_ago_stops_the_start_and_is_named()
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;
     let mut client = Client::connect(&broker).await;
-    let segments = create_topics_request::CreatableTopicConfig::default()
-        .with_name(text("segment.bytes"))
-        .with_value(Some(text("100")));
-    let topic = create_topics_request::CreatableTopic::default()
-        .with_name(topic_name("t"))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(vec![segments]);
-    client.call(5, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
+    client.create_with("t", 1, &[("segment.bytes", "100")]).await;
     for _ in 0..5 {
         client.produce("t", 0, batch(&["0123456789"])).await;
     }

@@ -55,28 +55,17 @@ async fn a_topic_is_made_by_asking_for_it_only_when_that_is_allowed() {
 
 #[tokio::test]
 async fn configs_are_described_with_their_sources() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.configs.insert("log.segment.bytes".to_owned(), "1000000".to_owned());
-    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| {
+        settings.configs.insert("log.segment.bytes".to_owned(), "1000000".to_owned());
+    })
+    .await;
     let mut client = Client::connect(&broker).await;
-    let config = create_topics_request::CreatableTopicConfig::default()
-        .with_name(text("retention.ms"))
-        .with_value(Some(text("60000")));
-    let topic = create_topics_request::CreatableTopic::default()
-        .with_name(topic_name("t"))
-        .with_num_partitions(-1)
-        .with_replication_factor(-1)
-        .with_configs(vec![config]);
-    let created = client.call(5, &CreateTopicsRequest::default().with_topics(vec![topic.clone()])).await;
+    let topic = new_topic("t", -1, &[("retention.ms", "60000")]).with_replication_factor(-1);
+    let created = client.call(5, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
     assert_eq!(created.topics[0].error_code, 0);
-    let bad = create_topics_request::CreatableTopicConfig::default()
-        .with_name(text("retention.hours"))
-        .with_value(Some(text("1")));
-    let topic = topic.with_name(topic_name("u")).with_configs(vec![bad]);
-    let refused = client.call(5, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
-    assert_eq!(refused.topics[0].error_code, 40, "INVALID_CONFIG");
-    assert!(refused.topics[0].error_message.as_ref().unwrap().contains("retention.hours"));
+    let refused = client.create_with("u", -1, &[("retention.hours", "1")]).await;
+    assert_eq!(refused.error_code, 40, "INVALID_CONFIG");
+    assert!(refused.error_message.unwrap().contains("retention.hours"));
 
     let resource = |kind, name: &str| {
         describe_configs_request::DescribeConfigsResource::default()
@@ -107,42 +96,19 @@ async fn configs_are_described_with_their_sources() {
     broker.stop().await;
 }
 
-/// Makes a topic with these configs.
-async fn create_with(client: &mut Client, name: &str, configs: &[(&str, &str)]) -> uuid::Uuid {
-    let configs = configs.iter().map(|(name, value)| {
-        create_topics_request::CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
-    });
-    let topic = create_topics_request::CreatableTopic::default()
-        .with_name(topic_name(name))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(configs.collect());
-    let created = client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
-    assert_eq!(created.topics[0].error_code, 0);
-    created.topics[0].topic_id
-}
-
-/// A batch of one record with a key, as a compacted topic wants it.
-fn keyed_batch(key: &str, value: &str) -> bytes::Bytes {
-    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
-    let mut builder = pelton_record::BatchBuilder::new(now_ms);
-    builder.push(now_ms, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
-    builder.into_bytes_with_crc().into()
-}
-
 #[tokio::test]
 async fn retention_deletes_whole_segments_and_readers_are_told() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.retention_check_interval_ms = 10;
-    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let (temporary, broker) = started(|settings| settings.retention_check_interval_ms = 10).await;
     let mut client = Client::connect(&broker).await;
-    create_with(&mut client, "short", &[("segment.bytes", "300"), ("retention.bytes", "600")]).await;
+    assert_eq!(
+        client.create_with("short", 1, &[("segment.bytes", "300"), ("retention.bytes", "600")]).await.error_code,
+        0
+    );
     let kept = [("segment.bytes", "300"), ("retention.bytes", "600"), ("cleanup.policy", "compact")];
-    create_with(&mut client, "kept", &kept).await;
+    assert_eq!(client.create_with("kept", 1, &kept).await.error_code, 0);
     for _ in 0..20 {
         assert_eq!(client.produce("short", 0, batch(&["0123456789"])).await.error_code, 0);
-        assert_eq!(client.produce("kept", 0, keyed_batch("key", "0123456789")).await.error_code, 0);
+        assert_eq!(client.produce("kept", 0, keyed_batch("key", Some("0123456789"))).await.error_code, 0);
     }
     let mut log_start = 0;
     while log_start < 10 {
@@ -164,7 +130,7 @@ async fn the_broker_stamps_records_where_the_topic_says_so() {
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;
     let mut client = Client::connect(&broker).await;
-    create_with(&mut client, "stamped", &[("message.timestamp.type", "LogAppendTime")]).await;
+    assert_eq!(client.create_with("stamped", 1, &[("message.timestamp.type", "LogAppendTime")]).await.error_code, 0);
     let mut builder = pelton_record::BatchBuilder::new(7);
     builder.push(7, None, Some(b"x"), &[]);
     let produced = client.produce("stamped", 0, builder.into_bytes_with_crc().into()).await;
@@ -184,7 +150,7 @@ async fn a_topic_that_is_made_again_is_another_one() {
     let mut client = Client::connect(&broker).await;
     let mut ids = std::collections::BTreeSet::new();
     for round in 0..3 {
-        ids.insert(create_with(&mut client, "t", &[]).await);
+        ids.insert(client.create_with("t", 1, &[]).await.topic_id);
         assert_eq!(client.produce("t", 0, batch(&["x"])).await.base_offset, 0, "round {round} begins at 0");
         // Whoever waits on the topic is told when it goes.
         let waiting = client.send(12, &fetch("t", 0, 1).with_max_wait_ms(600_000)).await;
@@ -206,7 +172,7 @@ async fn a_job_of_the_same_process_uses_the_same_door() {
     let broker = start(temporary.path()).await;
     let mut changes = broker.image_changes();
     let mut client = Client::connect(&broker).await;
-    create_with(&mut client, "t", &[]).await;
+    assert_eq!(client.create_with("t", 1, &[]).await.error_code, 0);
     changes.wait_for(|image| image.topic("t").is_some()).await.unwrap();
     let partition = TopicPartition::new("t", 0);
     let soon = std::time::Duration::from_millis(20);
@@ -257,10 +223,7 @@ async fn metadata_is_asked_by_id_with_or_without_an_empty_name() {
 #[tokio::test]
 async fn creation_is_answered_in_full_and_checked_by_kafkas_rules() {
     use create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.core.num_partitions = 3;
-    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| settings.core.num_partitions = 3).await;
     let mut client = Client::connect(&broker).await;
     let plain = |name: &str| {
         CreatableTopic::default().with_name(topic_name(name)).with_num_partitions(-1).with_replication_factor(-1)
@@ -348,10 +311,7 @@ async fn a_recreated_topic_has_another_id_and_the_old_one_is_unknown() {
 
 #[tokio::test]
 async fn a_topic_is_not_made_by_asking_for_it_where_the_broker_does_not_want_that() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.auto_create_topics = false;
-    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| settings.auto_create_topics = false).await;
     let mut client = Client::connect(&broker).await;
     for version in [1, 9] {
         let topic = metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name("t")));
@@ -421,10 +381,7 @@ async fn a_name_that_no_topic_can_have_is_told_from_one_that_none_has() {
 
 #[tokio::test]
 async fn topics_are_not_deleted_where_the_broker_does_not_want_that() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.delete_topics = false;
-    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| settings.delete_topics = false).await;
     let mut client = Client::connect(&broker).await;
     client.create("t", 1).await;
     for (version, expected) in [(1, 42), (3, 73), (5, 73)] {
@@ -437,14 +394,11 @@ async fn topics_are_not_deleted_where_the_broker_does_not_want_that() {
 
 #[tokio::test]
 async fn the_replicas_that_must_be_in_sync_are_the_brokers_to_choose_too() {
-    let temporary = tempfile::tempdir().unwrap();
-    let mut settings = config(temporary.path());
-    settings.core.min_insync_replicas = 2;
-    let broker = crate::Broker::start(settings, no_plugins).await.unwrap();
+    let (_temporary, broker) = started(|settings| settings.core.min_insync_replicas = 2).await;
     let mut client = Client::connect(&broker).await;
     client.create("t", 1).await;
     assert_eq!(client.produce("t", 0, batch(&["x"])).await.error_code, 19, "NOT_ENOUGH_REPLICAS");
-    create_with(&mut client, "own", &[("min.insync.replicas", "1")]).await;
+    assert_eq!(client.create_with("own", 1, &[("min.insync.replicas", "1")]).await.error_code, 0);
     assert_eq!(client.produce("own", 0, batch(&["x"])).await.error_code, 0);
     super::groups::find_coordinator(&mut client, 0, "g").await;
     broker.stop().await;

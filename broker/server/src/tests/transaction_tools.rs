@@ -2,30 +2,15 @@
 
 use super::client::*;
 use super::groups::find_coordinator;
+use super::transactions::Producer;
 use kafka_protocol::messages::*;
 
 /// Begins a transaction in partition 0 of the topic and leaves it open; gives the producer.
 async fn hang(client: &mut Client, id: &str, topic: &str) -> (i64, i16) {
-    find_coordinator(client, 1, id).await;
-    let request = InitProducerIdRequest::default()
-        .with_transactional_id(Some(TransactionalId(text(id))))
-        .with_transaction_timeout_ms(60_000);
-    let given = client.call(4, &request).await;
-    let producer = (given.producer_id.0, given.producer_epoch);
-    let partition = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
-        .with_name(topic_name(topic))
-        .with_partitions(vec![0]);
-    let add = AddPartitionsToTxnRequest::default()
-        .with_v3_and_below_transactional_id(TransactionalId(text(id)))
-        .with_v3_and_below_producer_id(ProducerId(producer.0))
-        .with_v3_and_below_producer_epoch(producer.1)
-        .with_v3_and_below_topics(vec![partition]);
-    let added = client.call(3, &add).await;
-    assert_eq!(added.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code, 0);
-    let batch = producer_batch(&["open", "too"], producer, 0, true);
-    let produced = client.call(9, &produce(topic, 0, batch, Some(id))).await;
-    assert_eq!(produced.responses[0].partition_responses[0].error_code, 0);
-    producer
+    let producer = Producer::begin(client, id).await;
+    assert_eq!(producer.add(client, topic, 0).await, 0);
+    assert_eq!(producer.produce(client, topic, &["open", "too"], 0).await, 0);
+    producer.producer
 }
 
 async fn producers(client: &mut Client, topic: &str, index: i32) -> describe_producers_response::PartitionResponse {
@@ -131,17 +116,6 @@ async fn a_leader_epoch_ends_where_the_log_does() {
     broker.stop().await;
 }
 
-/// A producer of that transactional id.
-async fn init(client: &mut Client, id: &str) -> InitProducerIdResponse {
-    find_coordinator(client, 1, id).await;
-    let request = InitProducerIdRequest::default()
-        .with_transactional_id(Some(TransactionalId(text(id))))
-        .with_transaction_timeout_ms(60_000);
-    let given = client.call(4, &request).await;
-    assert_eq!(given.error_code, 0);
-    given
-}
-
 #[tokio::test]
 async fn transactional_ids_are_listed_by_an_expression() {
     let temporary = tempfile::tempdir().unwrap();
@@ -157,7 +131,7 @@ async fn transactional_ids_are_listed_by_an_expression() {
     };
     assert_eq!(list(&mut client, Some("[")).await, (128, String::new()), "also where there is no coordinator yet");
     for id in ["orders-1", "orders-2", "my-orders-1"] {
-        init(&mut client, id).await;
+        Producer::begin(&mut client, id).await;
     }
     for (pattern, expected) in [
         (None, "my-orders-1 orders-1 orders-2"),
@@ -179,20 +153,20 @@ async fn offsets_that_belong_to_no_transaction_are_refused_as_each_version_knows
     let mut client = Client::connect(&broker).await;
     client.create("t", 1).await;
     find_coordinator(&mut client, 0, "g").await;
-    let producer = init(&mut client, "id").await;
+    let (producer_id, producer_epoch) = Producer::begin(&mut client, "id").await.producer;
     let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
         .with_name(topic_name("t"))
         .with_partitions(vec![txn_offset_commit_request::TxnOffsetCommitRequestPartition::default()]);
     let commit = TxnOffsetCommitRequest::default()
         .with_transactional_id(TransactionalId(text("id")))
         .with_group_id(GroupId(text("g")))
-        .with_producer_id(producer.producer_id)
-        .with_producer_epoch(producer.producer_epoch)
+        .with_producer_id(ProducerId(producer_id))
+        .with_producer_epoch(producer_epoch)
         .with_topics(vec![topic]);
     let mut error = async |version: i16| client.call(version, &commit).await.topics[0].partitions[0].error_code;
     assert_eq!(error(3).await, 48, "INVALID_TXN_STATE");
     assert_eq!(error(4).await, 120, "TRANSACTION_ABORTABLE");
-    init(&mut client, "id").await;
+    Producer::begin(&mut client, "id").await;
     for version in [0, 4] {
         let error = client.call(version, &commit).await.topics[0].partitions[0].error_code;
         assert_eq!(error, 47, "INVALID_PRODUCER_EPOCH: a newer instance has the id");

@@ -53,6 +53,31 @@ impl Producer {
         response.responses[0].partition_responses[0].error_code
     }
 
+    /// Commits the offset of partition 0 of `t` for the group, with the transaction.
+    pub async fn commit(&self, client: &mut Client, group: &str, offset: i64) {
+        let add = AddOffsetsToTxnRequest::default()
+            .with_transactional_id(TransactionalId(text(&self.id)))
+            .with_producer_id(ProducerId(self.producer.0))
+            .with_producer_epoch(self.producer.1)
+            .with_group_id(GroupId(text(group)));
+        // The markers of the transaction before may still be on their way.
+        eventually("the transaction before is over", async || client.call(3, &add).await.error_code == 0).await;
+        let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default()
+            .with_committed_offset(offset)
+            .with_committed_metadata(Some(text("")));
+        let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
+            .with_name(topic_name("t"))
+            .with_partitions(vec![partition]);
+        let request = TxnOffsetCommitRequest::default()
+            .with_transactional_id(TransactionalId(text(&self.id)))
+            .with_group_id(GroupId(text(group)))
+            .with_producer_id(ProducerId(self.producer.0))
+            .with_producer_epoch(self.producer.1)
+            .with_generation_id(-1)
+            .with_topics(vec![topic]);
+        assert_eq!(client.call(3, &request).await.topics[0].partitions[0].error_code, 0);
+    }
+
     pub async fn end(&self, client: &mut Client, commit: bool) -> i16 {
         let request = EndTxnRequest::default()
             .with_transactional_id(TransactionalId(text(&self.id)))
@@ -167,27 +192,7 @@ async fn offsets_of_a_transaction_are_committed_with_it() {
     let producer = Producer::begin(&mut client, "id").await;
     for (round, commit) in [(1, false), (2, true)] {
         producer.add(&mut client, "t", 0).await;
-        let add = AddOffsetsToTxnRequest::default()
-            .with_transactional_id(TransactionalId(text("id")))
-            .with_producer_id(ProducerId(producer.producer.0))
-            .with_producer_epoch(producer.producer.1)
-            .with_group_id(GroupId(text("g")));
-        assert_eq!(client.call(3, &add).await.error_code, 0);
-        let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default()
-            .with_committed_offset(10 * round)
-            .with_committed_metadata(Some(text("")));
-        let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
-            .with_name(topic_name("t"))
-            .with_partitions(vec![partition]);
-        let request = TxnOffsetCommitRequest::default()
-            .with_transactional_id(TransactionalId(text("id")))
-            .with_group_id(GroupId(text("g")))
-            .with_producer_id(ProducerId(producer.producer.0))
-            .with_producer_epoch(producer.producer.1)
-            .with_generation_id(-1)
-            .with_topics(vec![topic]);
-        let response = client.call(3, &request).await;
-        assert_eq!(response.topics[0].partitions[0].error_code, 0);
+        producer.commit(&mut client, "g", 10 * round).await;
         assert_eq!(committed(&mut client, "g").await.0, -1, "pending offsets are nobody's yet");
         assert_eq!(producer.end(&mut client, commit).await, 0);
     }

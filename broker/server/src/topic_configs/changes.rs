@@ -71,16 +71,21 @@ pub fn words(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
+/// Only a list can be appended to or taken from.
+///
+/// # Errors
+/// [`Refusal::InvalidConfig`] where values of that kind are none.
+pub fn check_is_list(name: &str, kind: ConfigKind) -> Result<(), Refusal> {
+    if matches!(kind, ConfigKind::List | ConfigKind::SomeOf(_)) {
+        return Ok(());
+    }
+    let why = format!("{name}: only a list can be appended to or subtracted from; set it instead");
+    Err(Refusal::InvalidConfig(why))
+}
+
 fn list_of(name: &str, own: &Configs, broker: &Configs) -> Result<Vec<String>, Refusal> {
     let known = topic_config(name);
-    let is_list = known.map_or_else(
-        || plugin_configs::is_list(name),
-        |config| matches!(config.kind, ConfigKind::List | ConfigKind::SomeOf(_)),
-    );
-    if !is_list {
-        let why = format!("{name}: only a list can be appended to or subtracted from; set it instead");
-        return Err(Refusal::InvalidConfig(why));
-    }
+    check_is_list(name, known.map_or_else(|| plugin_configs::kind_of(name), |config| config.kind))?;
     // What the broker sets for Kafka's own configs goes by other names; the table's default is what Kafka takes.
     let inherited = broker.get(name).map(String::as_str).filter(|_| known.is_none());
     let default = known.map_or("", |config| config.default);

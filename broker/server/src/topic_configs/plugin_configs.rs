@@ -4,6 +4,8 @@
 //! broker must know of them without knowing plugins: what DescribeConfigs shows, which are lists, and which topic
 //! dead letters go to.
 
+use pelton_core::cluster::topic_config::ConfigKind::{self, List, Text};
+use pelton_core::cluster::topic_config::{ConfigKey, config};
 use std::collections::BTreeMap;
 
 /// Topic configs by name.
@@ -22,90 +24,74 @@ const BREAKER_OPEN: &str = "pelton.interceptors.breaker.open";
 /// Configs of one plugin: `pelton.plugin.NAME.config` and `pelton.plugin.NAME.emit`.
 const PLUGIN_PREFIX: &str = "pelton.plugin.";
 
-/// One config by which plugins are attached.
-#[derive(Debug, Clone, Copy)]
-pub struct PluginConfig {
-    /// Its name.
-    pub name: &'static str,
-    /// Its value where neither the topic nor the broker sets another.
-    pub default: &'static str,
-    /// Whether it is a list, separated by commas.
-    pub list: bool,
-    /// What it does.
-    pub doc: &'static str,
-}
-
-const fn config(name: &'static str, default: &'static str, list: bool, doc: &'static str) -> PluginConfig {
-    PluginConfig { name, default, list, doc }
-}
-
 /// Every config that is not a single plugin's, by name.
-pub const PLUGIN_CONFIGS: &[PluginConfig] = &[
+pub const PLUGIN_CONFIGS: &[ConfigKey] = &[
     config(
         INTERCEPTORS,
+        List,
         "",
-        true,
         "The interceptors that records pass, in this order: audit@2,mask@1. Set to nothing it turns the broker's defaults off.",
     ),
     config(
         "pelton.interceptors.breaker.faults",
+        Text,
         "5",
-        false,
         "Faults in a row after which an interceptor is not called for a while; 0 for never.",
     ),
     config(
         BREAKER_OPEN,
+        Text,
         "refuse",
-        false,
         "What happens while an interceptor is not called: refuse, or bypass. bypass is the default unless on.error is reject.",
     ),
     config(
         "pelton.interceptors.breaker.pause.ms",
+        Text,
         "30000",
-        false,
         "How long an interceptor is not called before it is tried again, in milliseconds.",
     ),
     config(
         DEAD_LETTER_TOPIC,
+        Text,
         "",
-        false,
         "Where records go under on.error=dead-letter; the topic's name and -dead-letter unless it is set.",
     ),
     config(
         ON_ERROR,
+        Text,
         "reject",
-        false,
         "What a fault of an interceptor does, or a record that it rejects: reject, skip, or dead-letter.",
     ),
     config(
         "pelton.interceptors.shadow",
+        List,
         "",
-        true,
         "A second chain that sees what the first one sees and decides nothing; differences are reported.",
     ),
     config(
         "pelton.partitioner",
+        Text,
         "",
-        false,
         "What says in which partition a record belongs: murmur2, crc32, round-robin, sticky, or a plugin such as geo@1.",
     ),
     config(
         "pelton.partitioner.mode",
+        Text,
         "verify",
-        false,
         "verify refuses records in a wrong partition; route moves the records of this topic to their partitions of another.",
     ),
-    config("pelton.partitioner.target", "", false, "The topic to which mode=route moves the records of this one."),
+    config("pelton.partitioner.target", Text, "", "The topic to which mode=route moves the records of this one."),
 ];
 
 /// The config of that name, if it is not a single plugin's.
-pub fn plugin_config(name: &str) -> Option<&'static PluginConfig> {
+pub fn plugin_config(name: &str) -> Option<&'static ConfigKey> {
     PLUGIN_CONFIGS.iter().find(|config| config.name == name)
 }
 
-/// Whether the config is set by a list, to which AlterConfigs may append.
-pub fn is_list(name: &str) -> bool {
-    plugin_config(name).map_or_else(|| is_of_one_plugin(name) && name.ends_with(".emit"), |config| config.list)
+/// What the values of the config look like; text, where there is no such config.
+pub fn kind_of(name: &str) -> ConfigKind {
+    let emits = || if is_of_one_plugin(name) && name.ends_with(".emit") { List } else { Text };
+    plugin_config(name).map_or_else(emits, |config| config.kind)
 }
 
 /// What the config does, for people.
@@ -121,7 +107,7 @@ pub fn documentation(name: &str) -> Option<&'static str> {
 }
 
 /// The default of a config for this topic, given all that are set for it.
-pub fn default_of(config: &PluginConfig, topic: &str, effective: &Configs) -> String {
+pub fn default_of(config: &ConfigKey, topic: &str, effective: &Configs) -> String {
     let rejects = effective.get(ON_ERROR).is_none_or(|policy| policy.trim() == "reject");
     match config.name {
         BREAKER_OPEN if !rejects => "bypass".to_owned(),
@@ -174,7 +160,7 @@ mod tests {
         assert_eq!(default_of(open, "t", &configs(&[])), "refuse");
         assert_eq!(default_of(open, "t", &configs(&[("pelton.interceptors.on.error", "skip")])), "bypass");
         assert!(PLUGIN_CONFIGS.is_sorted_by(|a, b| a.name < b.name));
-        assert!(is_list("pelton.plugin.audit.emit") && !is_list("pelton.plugin.audit.config"));
+        assert_eq!((kind_of("pelton.plugin.audit.emit"), kind_of("pelton.plugin.audit.config")), (List, Text));
         assert!(documentation("pelton.plugin.audit.config").is_some() && documentation("pelton.else").is_none());
     }
 }

@@ -6,7 +6,7 @@ use crate::hooks::effective;
 use crate::server::Server;
 use pelton_api::hooks::CONFIG_PREFIX;
 use pelton_core::cluster::TopicImage;
-use pelton_core::cluster::topic_config::{ConfigKind, TOPIC_CONFIGS, TopicConfig, broker_config_of};
+use pelton_core::cluster::topic_config::{ConfigKey, ConfigKind, TOPIC_CONFIGS, broker_config_of};
 use std::collections::BTreeSet;
 
 /// A topic config that Kafka does not have.
@@ -60,7 +60,7 @@ pub fn shown_configs(server: &Server, name: &str, topic: &TopicImage) -> Vec<Sho
     known.chain(plugins(server, name, topic)).collect()
 }
 
-fn kafkas(server: &Server, topic: &TopicImage, config: &TopicConfig) -> Shown {
+fn kafkas(server: &Server, topic: &TopicImage, config: &ConfigKey) -> Shown {
     let own = topic.configs.get(config.name);
     let mut synonyms: Vec<_> =
         own.map(|value| (config.name.to_owned(), value.clone(), Source::Topic)).into_iter().collect();
@@ -89,7 +89,7 @@ fn plugins(server: &Server, name: &str, topic: &TopicImage) -> Vec<Shown> {
             (default, Source::Default),
         ];
         let values = values.into_iter().filter_map(|(value, source)| Some((config.to_owned(), value?, source)));
-        let kind = if plugin_configs::is_list(config) { ConfigKind::List } else { ConfigKind::Text };
+        let kind = plugin_configs::kind_of(config);
         Shown::new(config, values.collect(), Some(""), kind, plugin_configs::documentation(config))
     };
     names.into_iter().map(describe).collect()

@@ -14,11 +14,11 @@ pub use processor::{Processor, TRANSACTION_TIMEOUT_MS};
 pub use producer::Producer;
 
 use crate::observation::Observation;
-use crate::rng::Rng;
 use bytes::Bytes;
 use pelton_core::event::{AppendOrigin, IncomingBatch, Reply, Request};
 use pelton_core::model::{PartId, Timestamp, Token, TopicPartition};
 use pelton_core::refusal::Refusal;
+use pelton_log::disk::Dice;
 use pelton_record::{BatchBuilder, BatchView};
 
 /// Topic of the inputs.
@@ -39,7 +39,7 @@ pub struct Turn<'a> {
     /// Virtual time.
     pub now: Timestamp,
     /// Chance.
-    pub rng: &'a mut Rng,
+    pub rng: &'a mut Dice,
     /// Whether no new work is to be begun any more.
     pub ending: bool,
     /// The next token to give out.
@@ -104,7 +104,7 @@ pub fn is_retriable(refusal: &Refusal) -> bool {
 pub type Values = Vec<Option<Vec<u8>>>;
 
 /// What interceptors leave of these values: most often all of them, sometimes nothing.
-pub fn intercepted(values: Vec<Vec<u8>>, rng: &mut Rng) -> Values {
+pub fn intercepted(values: Vec<Vec<u8>>, rng: &mut Dice) -> Values {
     let taken_permille = if rng.permille(700) { 0 } else { [300, 1_000][rng.index(2)] };
     values.into_iter().map(|value| (!rng.permille(taken_permille)).then_some(value)).collect()
 }

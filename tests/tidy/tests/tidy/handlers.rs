@@ -12,6 +12,7 @@ const PARTS: &[(&str, &str)] = &[
     ("fetch_plan", "one pass over the partitions of a fetch"),
     ("mod", "the table"),
     ("of_each_group", "what DescribeGroups and DeleteGroups do alike"),
+    ("of_each_partition", "what requests do alike that name partitions by topic"),
     ("offsets_to_commit", "what OffsetCommit and TxnOffsetCommit do alike"),
     ("produce_refused", "the versions of Produce that are listed and never served"),
     ("scope", "what every handler may see and do"),

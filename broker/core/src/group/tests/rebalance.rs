@@ -54,9 +54,7 @@ fn syncs_are_checked() {
 #[test]
 fn a_join_while_the_leader_assigns_sends_the_waiting_syncs_back() {
     let mut bench = Bench::new();
-    bench.join(join("m1"));
-    bench.join(join("m2"));
-    bench.join(rejoin("m1"));
+    bench.assigning(&["m1", "m2"]);
     let waiting = bench.sync("m2", 2, &[]);
     bench.join(join("m3"));
     assert_eq!(bench.answered(waiting).unwrap_err(), Refusal::RebalanceInProgress);
@@ -84,9 +82,7 @@ fn a_dynamic_member_that_does_not_join_again_in_time_is_dropped() {
 #[test]
 fn members_that_never_sync_are_dropped() {
     let mut bench = Bench::new();
-    bench.join(join("m1"));
-    bench.join(join("m2"));
-    bench.join(rejoin("m1"));
+    bench.assigning(&["m1", "m2"]);
     let waiting = bench.sync("m2", 2, &[]);
     for _ in 0..12 {
         assert!(bench.waits(waiting));
@@ -145,9 +141,7 @@ fn a_cancelled_join_is_never_answered_and_its_member_times_out() {
 #[test]
 fn a_cancelled_sync_is_never_answered_and_the_assignment_is_there_for_the_next() {
     let mut bench = Bench::new();
-    bench.join(join("m1"));
-    bench.join(join("m2"));
-    bench.join(rejoin("m1"));
+    bench.assigning(&["m1", "m2"]);
     let gone = bench.sync("m2", 2, &[]);
     bench.step(|groups, now, out| groups.cancelled(now, gone, out));
     bench.sync("m1", 2, &[("m2", "two")]);
@@ -159,9 +153,7 @@ fn a_cancelled_sync_is_never_answered_and_the_assignment_is_there_for_the_next()
 #[test]
 fn an_assignment_that_is_too_large_to_store_is_refused_to_all() {
     let mut bench = Bench::new();
-    bench.join(join("m1"));
-    bench.join(join("m2"));
-    bench.join(rejoin("m1"));
+    bench.assigning(&["m1", "m2"]);
     let waiting = bench.sync("m2", 2, &[]);
     let records = bench.log.len();
     let large: &'static str = Box::leak("x".repeat(900_000).into_boxed_str());

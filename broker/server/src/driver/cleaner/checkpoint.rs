@@ -3,15 +3,14 @@
 //!
 //! It is a hint: without it a log is compacted from its start, which costs time and changes nothing.
 
+use super::super::checkpoints::key_of;
 use super::shard::Candidate;
 use pelton_core::model::{Offset, TopicId, TopicPartition};
-use pelton_log::{Disk, OsDisk};
+use pelton_log::{OffsetCheckpoint, OsDisk, read_offsets, write_offsets};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "cleaner-offset-checkpoint";
-/// No list comes near this; a larger file is not one.
-const MAX_BYTES: usize = 64 << 20;
 
 /// The checkpoints of all directories.
 #[derive(Debug, Default)]
@@ -21,7 +20,7 @@ pub(super) struct Checkpoints {
 
 #[derive(Debug, Default)]
 struct Directory {
-    on_file: BTreeMap<TopicPartition, Offset>,
+    on_file: OffsetCheckpoint,
     /// Those of this run, with the topic that they belong to: a topic of the same name may come after it.
     known: BTreeMap<TopicPartition, (TopicId, Offset)>,
 }
@@ -31,7 +30,7 @@ impl Checkpoints {
     pub fn of(&mut self, log: &Candidate) -> Option<Offset> {
         let directory = self.directory(&log.directory);
         let partition = &log.partition;
-        if let Some(offset) = directory.on_file.remove(partition) {
+        if let Some(offset) = directory.on_file.remove(&key_of(partition)) {
             directory.known.entry(partition.clone()).or_insert((log.topic_id, offset));
         }
         directory.known.get(partition).filter(|(topic_id, _)| *topic_id == log.topic_id).map(|(_, offset)| *offset)
@@ -42,9 +41,9 @@ impl Checkpoints {
         let path = log.directory.clone();
         let directory = self.directory(&path);
         directory.known.insert(log.partition.clone(), (log.topic_id, offset));
-        let text = format_offsets(&directory.known);
-        if let Err(error) = OsDisk.write_atomic(&path.join(FILE), text.as_bytes()) {
-            tracing::warn!(path = %path.display(), %error, "the offsets of the cleaner could not be written");
+        let known = directory.known.iter().map(|(partition, (_, offset))| (key_of(partition), *offset));
+        if let Err(error) = write_offsets(&OsDisk, &path.join(FILE), &known.collect()) {
+            tracing::warn!(%error, "the offsets of the cleaner could not be written");
         }
     }
 
@@ -65,37 +64,10 @@ impl Checkpoints {
 
     fn directory(&mut self, path: &Path) -> &mut Directory {
         self.by_directory.entry(path.to_owned()).or_insert_with(|| {
-            let bytes = OsDisk.read_small(&path.join(FILE), MAX_BYTES).unwrap_or_default();
-            let on_file = std::str::from_utf8(&bytes).ok().and_then(parse_offsets).unwrap_or_default();
+            let on_file = read_offsets(&OsDisk, &path.join(FILE)).unwrap_or_default();
             Directory { on_file, known: BTreeMap::new() }
         })
     }
-}
-
-fn format_offsets(offsets: &BTreeMap<TopicPartition, (TopicId, Offset)>) -> String {
-    let mut text = format!("0\n{}\n", offsets.len());
-    for (partition, (_, offset)) in offsets {
-        text.push_str(&format!("{} {} {offset}\n", partition.topic, partition.partition));
-    }
-    text
-}
-
-fn parse_offsets(text: &str) -> Option<BTreeMap<TopicPartition, Offset>> {
-    let mut lines = text.lines();
-    if lines.next()? != "0" {
-        return None;
-    }
-    let count: usize = lines.next()?.parse().ok()?;
-    let mut offsets = BTreeMap::new();
-    for line in lines {
-        let mut words = line.split(' ');
-        let (topic, partition, offset) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        if words.next().is_some() {
-            return None;
-        }
-        offsets.insert(TopicPartition::new(topic, partition), offset);
-    }
-    (offsets.len() == count).then_some(offsets)
 }
 
 #[cfg(test)]
@@ -142,9 +114,10 @@ mod tests {
 
     #[test]
     fn what_is_torn_counts_as_nothing() {
-        for torn in ["", "1\n0\n", "0\n2\na 3 17\n", "0\n1\na 3\n", "0\n1\na b c\n", "0\n1\na 1 2 3\n"] {
-            assert_eq!(parse_offsets(torn), None, "{torn:?}");
+        for (text, expected) in [("0\n1\na 3 17\n", Some(17)), ("0\n2\na 3 17\n", None), ("0\n1\na 3\n", None)] {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join(FILE), text).unwrap();
+            assert_eq!(Checkpoints::default().of(&log(dir.path(), "a", 1)), expected, "{text:?}");
         }
-        assert_eq!(parse_offsets("0\n1\na 3 17\n").map(|offsets| offsets.len()), Some(1));
     }
 }

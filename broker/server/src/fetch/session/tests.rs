@@ -1,4 +1,5 @@
 use super::*;
+use pelton_log::disk::Dice;
 use std::collections::VecDeque;
 
 const LIMITS: Limits = Limits { slots: 2, partitions: 100 };
@@ -191,11 +192,8 @@ fn partitions_are_bounded_over_all_sessions() {
 /// A client that keeps what it was told by a session, beside the truth, under random changes.
 #[test]
 fn what_a_client_knows_by_a_session_is_the_truth() {
-    let mut state = 7u64;
-    let mut random = move |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
+    let mut dice = Dice::new(7);
+    let mut random = |below: u64| dice.below(below);
     for _ in 0..200 {
         let mut sessions = Sessions::new(LIMITS);
         let mut truth: BTreeMap<i32, Told> = (0..8).map(|partition| (partition, QUIET)).collect();

@@ -4,44 +4,36 @@ use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{ApiKey, FetchResponse, ProducerId, ResponseHeader};
 use kafka_protocol::protocol::{Encodable, StrBytes};
+use pelton_log::disk::Dice;
 
-/// Numbers that look random and are the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % below
-    }
-}
-
-fn partition(numbers: &mut Numbers) -> AnsweredPartition {
-    let aborted = (0..numbers.next(4)).map(|_| (numbers.next(1 << 30) as i64, numbers.next(1 << 30) as i64)).collect();
+fn partition(numbers: &mut Dice) -> AnsweredPartition {
+    let aborted =
+        (0..numbers.below(4)).map(|_| (numbers.below(1 << 30) as i64, numbers.below(1 << 30) as i64)).collect();
     // Around the lengths at which a compact length grows by a byte.
-    let length = [0, 1, 126, 127, 128, 16_382, 16_383, 16_384, 70_000][numbers.next(9) as usize];
-    let known = numbers.next(4) > 0;
+    let length = [0, 1, 126, 127, 128, 16_382, 16_383, 16_384, 70_000][numbers.below(9) as usize];
+    let known = numbers.below(4) > 0;
     AnsweredPartition {
-        index: numbers.next(1 << 20) as i32,
-        error_code: numbers.next(100) as i16,
-        high_watermark: if known { numbers.next(1 << 31) as i64 } else { -1 },
-        last_stable: numbers.next(1 << 31) as i64,
-        log_start: numbers.next(1 << 31) as i64,
-        aborted: (numbers.next(2) == 0).then_some(aborted),
-        records: Bytes::from((0..length).map(|_| numbers.next(256) as u8).collect::<Vec<_>>()).into(),
+        index: numbers.below(1 << 20) as i32,
+        error_code: numbers.below(100) as i16,
+        high_watermark: if known { numbers.below(1 << 31) as i64 } else { -1 },
+        last_stable: numbers.below(1 << 31) as i64,
+        log_start: numbers.below(1 << 31) as i64,
+        aborted: (numbers.below(2) == 0).then_some(aborted),
+        records: Bytes::from((0..length).map(|_| numbers.below(256) as u8).collect::<Vec<_>>()).into(),
     }
 }
 
-fn answer(numbers: &mut Numbers) -> FetchAnswer {
-    let topics = (0..numbers.next(5)).map(|_| AnsweredTopic {
-        name: TopicName(StrBytes::from_string("t".repeat(1 + numbers.next(249) as usize))),
-        id: Uuid::from_u128(u128::from(numbers.next(u64::MAX)) << 64 | u128::from(numbers.next(u64::MAX))),
-        partitions: (0..numbers.next(200) / 40).map(|_| partition(numbers)).collect(),
+fn answer(numbers: &mut Dice) -> FetchAnswer {
+    let topics = (0..numbers.below(5)).map(|_| AnsweredTopic {
+        name: TopicName(StrBytes::from_string("t".repeat(1 + numbers.below(249) as usize))),
+        id: Uuid::from_u128(u128::from(numbers.below(u64::MAX)) << 64 | u128::from(numbers.below(u64::MAX))),
+        partitions: (0..numbers.below(200) / 40).map(|_| partition(numbers)).collect(),
     });
     let topics = topics.collect();
     FetchAnswer {
-        throttle_time_ms: numbers.next(1 << 31) as i32,
-        error_code: numbers.next(100) as i16,
-        session_id: numbers.next(1 << 31) as i32,
+        throttle_time_ms: numbers.below(1 << 31) as i32,
+        error_code: numbers.below(100) as i16,
+        session_id: numbers.below(1 << 31) as i32,
         topics,
     }
 }
@@ -86,7 +78,7 @@ fn reference(answer: &FetchAnswer, version: i16) -> FetchResponse {
 
 #[test]
 fn every_version_is_written_as_the_protocol_crate_writes_it() {
-    let mut numbers = Numbers(1);
+    let mut numbers = Dice::new(1);
     for version in 4..=18 {
         let header_version = ApiKey::Fetch.response_header_version(version);
         for round in 0..60 {

@@ -4,6 +4,7 @@ use crate::handlers::APIS;
 use bytes::Bytes;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use pelton_log::disk::Dice;
 use uuid::Uuid;
 
 #[path = "tests/admin.rs"]
@@ -296,20 +297,14 @@ fn the_elements_of_all_arrays_of_a_request_are_counted_together() {
 #[test]
 fn what_the_walk_accepts_decodes_without_harm() {
     // Bytes of real requests with a few of them changed: most are refused, the rest must decode or fail cleanly.
-    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
-    let mut random = move || {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed
-    };
+    let mut dice = Dice::new(1);
     let (mut accepted, mut decoded) = (0, 0);
     for round in 0..20_000 {
         let version = [4, 11, 12, 18][round % 4];
         let mut bytes = encoded(&fetch(version), version);
-        for _ in 0..=random() % 3 {
-            let at = (random() % bytes.len() as u64) as usize;
-            bytes[at] = random() as u8;
+        for _ in 0..=dice.below(3) {
+            let at = dice.index(bytes.len());
+            bytes[at] = dice.roll() as u8;
         }
         if check(&shapes::FETCH, version, &bytes).is_ok() {
             accepted += 1;

@@ -254,16 +254,8 @@ async fn the_broker_stamps_what_the_plugins_have_changed() {
     let doubles = Doubles::of([marker("m")]);
     let broker = start_with(temporary.path(), &doubles).await;
     let mut client = Client::connect(&broker).await;
-    let config = |name: &str, value: &str| {
-        create_topics_request::CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
-    };
-    let topic = create_topics_request::CreatableTopic::default()
-        .with_name(topic_name("t"))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(vec![config("message.timestamp.type", "LogAppendTime"), config(CHAIN, "m")]);
-    let made = client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000)).await;
-    assert_eq!(made.topics[0].error_code, 0);
+    let made = client.create_with("t", 1, &[("message.timestamp.type", "LogAppendTime"), (CHAIN, "m")]).await;
+    assert_eq!(made.error_code, 0);
     let stored = client.produce("t", 0, batch(&["v"])).await;
     assert_eq!(stored.error_code, 0);
     let records = client.fetch("t", 0, 0, 0).await.records;

@@ -62,15 +62,7 @@ async fn a_topic_grows_under_its_plugins_which_count_every_partition_from_then_o
     let seen = hooks.0.clone();
     let broker = Broker::start(config(temporary.path()), move || Ok(hooks as Arc<dyn Hooks>)).await.unwrap();
     let mut client = Client::connect(&broker).await;
-    let chain =
-        create_topics_request::CreatableTopicConfig::default().with_name(text(CHAIN)).with_value(Some(text("count@1")));
-    let topic = create_topics_request::CreatableTopic::default()
-        .with_name(topic_name("t"))
-        .with_num_partitions(2)
-        .with_replication_factor(1)
-        .with_configs(vec![chain]);
-    let created = client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
-    assert_eq!(created.topics[0].error_code, 0);
+    assert_eq!(client.create_with("t", 2, &[(CHAIN, "count@1")]).await.error_code, 0);
     let stop = Arc::new(AtomicBool::new(false));
     let producing = tokio::spawn(produce_in_order(broker.clone(), stop.clone()));
     assert_eq!(client.produce("t", 1, batch(&["x"])).await.error_code, 0);

@@ -1,8 +1,9 @@
 //! Records on their way out, and commits.
 
 use super::super::client::*;
+use super::super::groups::{commit_offsets, find_coordinator};
+use super::super::transactions::Producer;
 use super::double::*;
-use kafka_protocol::messages::*;
 use pelton_api::hooks::Consumed;
 use std::sync::{Arc, Mutex};
 
@@ -124,23 +125,6 @@ async fn records_that_a_plugin_makes_longer_leave_in_whole_batches() {
     broker.stop().await;
 }
 
-fn commit(offsets: &[(&str, &[(i32, i64)])]) -> OffsetCommitRequest {
-    let topics = offsets.iter().map(|(name, partitions)| {
-        let partitions = partitions.iter().map(|(index, offset)| {
-            offset_commit_request::OffsetCommitRequestPartition::default()
-                .with_partition_index(*index)
-                .with_committed_offset(*offset)
-        });
-        offset_commit_request::OffsetCommitRequestTopic::default()
-            .with_name(topic_name(name))
-            .with_partitions(partitions.collect())
-    });
-    OffsetCommitRequest::default()
-        .with_group_id(GroupId(text("g")))
-        .with_generation_id_or_member_epoch(-1)
-        .with_topics(topics.collect())
-}
-
 #[tokio::test]
 async fn a_commit_is_told_once_for_each_topic_before_it_is_answered() {
     let temporary = tempfile::tempdir().unwrap();
@@ -155,11 +139,11 @@ async fn a_commit_is_told_once_for_each_topic_before_it_is_answered() {
     let doubles = Doubles::of([auditor]);
     let broker = start_with(temporary.path(), &doubles).await;
     let mut client = Client::connect(&broker).await;
-    super::super::groups::find_coordinator(&mut client, 0, "g").await;
+    find_coordinator(&mut client, 0, "g").await;
     client.create("t", 2).await;
     client.create("plain", 1).await;
     attach(&broker, "t", Some("p")).await;
-    let request = commit(&[("t", &[(0, 5), (1, 7)]), ("plain", &[(0, 1)])]);
+    let request = commit_offsets("g", &[("t", &[(0, 5), (1, 7)]), ("plain", &[(0, 1)])]);
     let refused = client.call(8, &request).await;
     let code = refused.topics[0].partitions[0].error_code;
     assert_eq!(code, COORDINATOR_NOT_AVAILABLE, "what is emitted has nowhere to go, so the client commits again");
@@ -170,7 +154,8 @@ async fn a_commit_is_told_once_for_each_topic_before_it_is_answered() {
     let told = ("g".to_owned(), "t".to_owned(), vec![(0, 5), (1, 7)]);
     assert_eq!(*heard.lock().unwrap(), [told.clone(), told]);
     // What is refused is not told.
-    let stale = commit(&[("t", &[(0, 9)])]).with_generation_id_or_member_epoch(3).with_member_id(text("nobody"));
+    let stale =
+        commit_offsets("g", &[("t", &[(0, 9)])]).with_generation_id_or_member_epoch(3).with_member_id(text("nobody"));
     assert_ne!(client.call(8, &stale).await.topics[0].partitions[0].error_code, 0);
     assert_eq!(heard.lock().unwrap().len(), 2);
     broker.stop().await;
@@ -190,31 +175,8 @@ async fn a_commit_within_a_transaction_is_told_with_its_transactional_id() {
     let mut client = Client::connect(&broker).await;
     client.create("t", 1).await;
     attach(&broker, "t", Some("p")).await;
-    super::super::groups::find_coordinator(&mut client, 0, "g").await;
-    super::super::groups::find_coordinator(&mut client, 1, "id").await;
-    let id = || TransactionalId(text("id"));
-    let begin = InitProducerIdRequest::default().with_transactional_id(Some(id())).with_transaction_timeout_ms(60_000);
-    let given = client.call(4, &begin).await;
-    let add = AddOffsetsToTxnRequest::default()
-        .with_transactional_id(id())
-        .with_producer_id(given.producer_id)
-        .with_producer_epoch(given.producer_epoch)
-        .with_group_id(GroupId(text("g")));
-    assert_eq!(client.call(3, &add).await.error_code, 0);
-    let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default()
-        .with_committed_offset(4)
-        .with_committed_metadata(Some(text("")));
-    let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
-        .with_name(topic_name("t"))
-        .with_partitions(vec![partition]);
-    let request = TxnOffsetCommitRequest::default()
-        .with_transactional_id(id())
-        .with_group_id(GroupId(text("g")))
-        .with_producer_id(given.producer_id)
-        .with_producer_epoch(given.producer_epoch)
-        .with_generation_id(-1)
-        .with_topics(vec![topic]);
-    assert_eq!(client.call(3, &request).await.topics[0].partitions[0].error_code, 0);
+    find_coordinator(&mut client, 0, "g").await;
+    Producer::begin(&mut client, "id").await.commit(&mut client, "g", 4).await;
     assert_eq!(*heard.lock().unwrap(), [("id".to_owned(), true, vec![(0, 4)])]);
     broker.stop().await;
 }

@@ -1,7 +1,7 @@
 //! Attach, switch and detach, under load and across restarts.
 
 use super::super::client::*;
-use super::super::groups::find_coordinator;
+use super::super::transactions::Producer;
 use super::double::*;
 use crate::hooks::Switch;
 use crate::{Broker, topic_configs::Change};
@@ -44,37 +44,14 @@ async fn produce_in_flight(broker: Broker, topic: &str, stop: Arc<AtomicBool>) -
 async fn produce_in_transactions(broker: Broker, topic: &str, prefix: char, stop: Arc<AtomicBool>) -> i32 {
     let mut client = Client::connect(&broker).await;
     let id = &format!("switching-{prefix}");
-    find_coordinator(&mut client, 1, id).await;
-    let request = InitProducerIdRequest::default()
-        .with_transactional_id(Some(TransactionalId(text(id))))
-        .with_transaction_timeout_ms(60_000);
-    let given = loop {
-        let given = client.call(4, &request).await;
-        if over(given.error_code).await {
-            break given;
-        }
-    };
-    let producer = (given.producer_id.0, given.producer_epoch);
+    let producer = Producer::begin(&mut client, id).await;
     let mut next = 0;
     while !stop.load(Ordering::Acquire) {
-        let added = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
-            .with_name(topic_name(topic))
-            .with_partitions(vec![0]);
-        let add = AddPartitionsToTxnRequest::default()
-            .with_v3_and_below_transactional_id(TransactionalId(text(id)))
-            .with_v3_and_below_producer_id(ProducerId(producer.0))
-            .with_v3_and_below_producer_epoch(producer.1)
-            .with_v3_and_below_topics(vec![added]);
-        loop {
-            let added = client.call(3, &add).await;
-            if over(added.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code).await {
-                break;
-            }
-        }
+        assert_eq!(producer.add(&mut client, topic, 0).await, 0);
         // The first batch is verified with the coordinator; the others wait behind it.
         let mut waiting = Vec::new();
         for _ in 0..3 {
-            let batch = producer_batch(&[&format!("{prefix}{next}")], producer, next, true);
+            let batch = producer_batch(&[&format!("{prefix}{next}")], producer.producer, next, true);
             waiting.push(client.send(9, &produce(topic, 0, batch, Some(id))).await);
             next += 1;
         }
@@ -82,12 +59,7 @@ async fn produce_in_transactions(broker: Broker, topic: &str, prefix: char, stop
             let answer = client.receive::<ProduceRequest>(9, id).await;
             assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
         }
-        let end = EndTxnRequest::default()
-            .with_transactional_id(TransactionalId(text(id)))
-            .with_producer_id(ProducerId(producer.0))
-            .with_producer_epoch(producer.1)
-            .with_committed(next % 2 == 0);
-        assert_eq!(client.call(3, &end).await.error_code, 0);
+        assert_eq!(producer.end(&mut client, next % 2 == 0).await, 0);
     }
     next
 }
@@ -98,18 +70,6 @@ async fn join(producers: Vec<tokio::task::JoinHandle<i32>>) -> Vec<i32> {
         sent.push(producer.await.unwrap());
     }
     sent
-}
-
-/// Whether the transaction before is over; otherwise it is to be asked again.
-async fn over(code: i16) -> bool {
-    match code {
-        0 => true,
-        51 => {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-            false
-        }
-        other => panic!("error {other}"),
-    }
 }
 
 /// Everything in a partition, by offset.
