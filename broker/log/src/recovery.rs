@@ -136,6 +136,32 @@ pub(crate) struct SegmentScan {
 }
 
 impl SegmentScan {
+    /// Of nothing yet.
+    pub(crate) fn new(from: ScanFrom) -> Self {
+        Self {
+            valid_len: from.position,
+            next_offset: from.next_offset,
+            offset_entries: Vec::new(),
+            time_entries: Vec::new(),
+            indexer: from.indexer,
+            first_timestamp: None,
+            dense: true,
+            unchecked: (0, from.next_offset),
+            stop: None,
+        }
+    }
+
+    /// Takes in the batch that lies where the others end.
+    pub(crate) fn push(&mut self, header: &BatchHeader) {
+        let (offset_entry, time_entry) = self.indexer.on_batch(header, self.valid_len);
+        self.offset_entries.extend(offset_entry);
+        self.time_entries.extend(time_entry);
+        self.first_timestamp.get_or_insert(header.max_timestamp);
+        self.dense &= header.base_offset == self.next_offset;
+        self.next_offset = header.next_offset();
+        self.valid_len += header.total_len() as u64;
+    }
+
     /// Bytes after the last whole batch that are more than reserved space.
     pub(crate) fn torn_bytes(&self) -> u64 {
         self.stop.as_ref().map_or(0, |stop| stop.data_end - self.valid_len)
@@ -198,17 +224,7 @@ pub(crate) fn scan_segment_from<F: DiskFile>(
 ) -> Result<SegmentScan, LogError> {
     let file_len = file.len().context("measure", path)?;
     let mut window = Window::new(file, file_len, SCAN_BYTES);
-    let mut scan = SegmentScan {
-        valid_len: from.position,
-        next_offset: from.next_offset,
-        offset_entries: Vec::new(),
-        time_entries: Vec::new(),
-        indexer: from.indexer,
-        first_timestamp: None,
-        dense: true,
-        unchecked: (0, from.next_offset),
-        stop: None,
-    };
+    let mut scan = SegmentScan::new(from);
     loop {
         let position = scan.valid_len;
         let Some(header) = window.header_at(position).context("read", path)? else { break };
@@ -234,13 +250,7 @@ pub(crate) fn scan_segment_from<F: DiskFile>(
         };
         let control = read_marker(&mut window, position, &header).context("read", path)?;
         visit(&BatchSummary { header, control });
-        let (offset_entry, time_entry) = scan.indexer.on_batch(&header, position);
-        scan.offset_entries.extend(offset_entry);
-        scan.time_entries.extend(time_entry);
-        scan.first_timestamp.get_or_insert(header.max_timestamp);
-        scan.dense &= header.base_offset == scan.next_offset;
-        scan.next_offset = header.next_offset();
-        scan.valid_len = position + header.total_len() as u64;
+        scan.push(&header);
         if !check_crc {
             scan.unchecked = (scan.valid_len, scan.next_offset);
         }

@@ -8,7 +8,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::{IoContext, LogError};
 use crate::index::{AbortedTxn, IndexEntry, IndexFile};
 use crate::log::cleaned_path;
-use crate::recovery::{Indexer, SegmentScan};
+use crate::recovery::{Indexer, ScanFrom, SegmentScan};
 use crate::segment::INDEX_EXTENSIONS;
 use pelton_record::{
     Attributes, BatchBuilder, BatchHeader, BatchView, Codec, CodecError, HEADER_LEN, LOG_OVERHEAD, NO_TIMESTAMP,
@@ -56,17 +56,8 @@ impl<'a, 'm, D: Disk> Rewriting<'a, 'm, D> {
         let path = cleaned_path(&source.dir, base_offset, "log");
         let file = source.disk.open(&path, true).context("create", &path)?;
         file.set_len(0).context("cut", &path)?;
-        let scan = SegmentScan {
-            valid_len: 0,
-            next_offset: base_offset,
-            offset_entries: Vec::new(),
-            time_entries: Vec::new(),
-            indexer: Indexer::new(base_offset, source.config.index_interval_bytes),
-            first_timestamp: None,
-            dense: true,
-            unchecked: (0, base_offset),
-            stop: None,
-        };
+        let indexer = Indexer::new(base_offset, source.config.index_interval_bytes);
+        let scan = SegmentScan::new(ScanFrom { position: 0, next_offset: base_offset, indexer });
         let out = Output { path, file, buffer: Vec::new(), written: 0, scan };
         let horizon_ms = now_ms.saturating_add(source.config.compaction.delete_retention_ms);
         Ok(Self { source, segments, filter, horizon_ms, out, aborted: Vec::new(), changed: segments.len() > 1 })
@@ -204,14 +195,7 @@ impl<'a, 'm, D: Disk> Rewriting<'a, 'm, D> {
 
 impl<D: Disk> Output<D> {
     fn push(&mut self, bytes: &[u8], header: &BatchHeader) -> Result<(), LogError> {
-        let scan = &mut self.scan;
-        let (offset_entry, time_entry) = scan.indexer.on_batch(header, scan.valid_len);
-        scan.offset_entries.extend(offset_entry);
-        scan.time_entries.extend(time_entry);
-        scan.first_timestamp.get_or_insert(header.max_timestamp);
-        scan.dense &= header.base_offset == scan.next_offset;
-        scan.next_offset = header.next_offset();
-        scan.valid_len += bytes.len() as u64;
+        self.scan.push(header);
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }

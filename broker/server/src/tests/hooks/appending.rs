@@ -2,7 +2,6 @@
 
 use super::super::client::*;
 use super::double::*;
-use crate::Broker;
 use crate::hooks::Client as From;
 use kafka_protocol::messages::*;
 use pelton_api::hooks::Sent;
@@ -15,15 +14,6 @@ use std::sync::{Arc, Mutex};
 const NOT_ENOUGH_REPLICAS: i16 = 19;
 const NOT_ENOUGH_REPLICAS_AFTER_APPEND: i16 = 20;
 const INVALID_RECORD: i16 = 87;
-
-async fn hooked(path: &std::path::Path, double: Double) -> (Broker, Client) {
-    let doubles = Doubles::named("p", double);
-    let broker = start_with(path, &doubles).await;
-    let mut client = Client::connect(&broker).await;
-    client.create("t", 2).await;
-    attach(&broker, "t", Some("p")).await;
-    (broker, client)
-}
 
 async fn producer_id(client: &mut Client) -> (i64, i16) {
     let given = client.call(4, &idempotent()).await;

@@ -162,6 +162,15 @@ pub async fn start_configured(config: ServerConfig, doubles: &Arc<Doubles>) -> B
     Broker::start(config, move || Ok(doubles as Arc<dyn Hooks>)).await.expect("a broker starts")
 }
 
+/// A broker whose topic `t`, of two partitions, has this plugin; it is attached as `p`.
+pub async fn hooked(path: &Path, double: Double) -> (Broker, Client) {
+    let broker = start_with(path, &Doubles::named("p", double)).await;
+    let mut client = Client::connect(&broker).await;
+    client.create("t", 2).await;
+    attach(&broker, "t", Some("p")).await;
+    (broker, client)
+}
+
 /// Attaches a plugin, or detaches what there is.
 pub async fn attach(broker: &Broker, topic: &str, plugin: Option<&str>) {
     let change = plugin.map_or(Change::Delete, |plugin| Change::Set(plugin.to_owned()));

@@ -37,12 +37,8 @@ async fn consumers_get_what_the_plugins_give_and_wait_for_what_they_emit() {
         called.lock().unwrap().push((to.topic.to_string(), to.partition, to.client_id.to_string()));
         Ok(Consumed { records: capitals(records), emitted: vec![emission("read-audit", "read")] })
     });
-    let doubles = Doubles::named("p", reader);
-    let broker = start_with(temporary.path(), &doubles).await;
-    let mut client = Client::connect(&broker).await;
-    client.create("t", 2).await;
+    let (broker, mut client) = hooked(temporary.path(), reader).await;
     client.create("plain", 1).await;
-    attach(&broker, "t", Some("p")).await;
     for (topic, partition) in [("t", 0), ("t", 1), ("plain", 0)] {
         assert_eq!(client.produce(topic, partition, batch(&["a", "b"])).await.error_code, 0);
     }
@@ -76,12 +72,8 @@ async fn a_topic_that_fails_closed_gives_nothing_and_its_neighbours_do() {
         0 => Err("p@1 trapped".to_owned()),
         _ => panic!("on purpose"),
     });
-    let doubles = Doubles::of([failing]);
-    let broker = start_with(temporary.path(), &doubles).await;
-    let mut client = Client::connect(&broker).await;
-    client.create("t", 2).await;
+    let (broker, mut client) = hooked(temporary.path(), failing).await;
     client.create("plain", 1).await;
-    attach(&broker, "t", Some("p")).await;
     for (topic, partition) in [("t", 0), ("t", 1), ("plain", 0)] {
         client.produce(topic, partition, batch(&["a"])).await;
     }
@@ -136,13 +128,9 @@ async fn a_commit_is_told_once_for_each_topic_before_it_is_answered() {
         hears.lock().unwrap().push(told);
         vec![emission("commit-audit", "committed")]
     });
-    let doubles = Doubles::of([auditor]);
-    let broker = start_with(temporary.path(), &doubles).await;
-    let mut client = Client::connect(&broker).await;
+    let (broker, mut client) = hooked(temporary.path(), auditor).await;
     find_coordinator(&mut client, 0, "g").await;
-    client.create("t", 2).await;
     client.create("plain", 1).await;
-    attach(&broker, "t", Some("p")).await;
     let request = commit_offsets("g", &[("t", &[(0, 5), (1, 7)]), ("plain", &[(0, 1)])]);
     let refused = client.call(8, &request).await;
     let code = refused.topics[0].partitions[0].error_code;
@@ -170,11 +158,7 @@ async fn a_commit_within_a_transaction_is_told_with_its_transactional_id() {
         hears.lock().unwrap().push((commit.member.to_string(), commit.transactional, commit.offsets.clone()));
         Vec::new()
     });
-    let doubles = Doubles::of([auditor]);
-    let broker = start_with(temporary.path(), &doubles).await;
-    let mut client = Client::connect(&broker).await;
-    client.create("t", 1).await;
-    attach(&broker, "t", Some("p")).await;
+    let (broker, mut client) = hooked(temporary.path(), auditor).await;
     find_coordinator(&mut client, 0, "g").await;
     Producer::begin(&mut client, "id").await.commit(&mut client, "g", 4).await;
     assert_eq!(*heard.lock().unwrap(), [("id".to_owned(), true, vec![(0, 4)])]);
