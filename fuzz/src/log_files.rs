@@ -6,7 +6,7 @@
 //! decompressed records, besides their windows; a log that opens keeps its order.
 
 use crate::allocation::bounded;
-use pelton_log::inspect::{self, Checks, FileKind, Files, SegmentReader, Through};
+use pelton_log::inspect::{self, Checks, Compaction, FileKind, Files, SegmentReader, Through};
 use pelton_log::{
     AbortedTxn, Disk, DiskFile, Log, LogConfig, Opening, ProducerBatch, ProducerEntry, SimDisk, read_offsets, snapshot,
 };
@@ -213,7 +213,7 @@ fn segment<F: DiskFile>(file: &F, base: i64) {
 
 /// `pelton log verify`.
 fn verify(disk: &SimDisk) {
-    let checks = Checks { deep: true, compacted: Some(false), decompress_max_bytes: CAP_BYTES };
+    let checks = Checks { deep: true, compaction: Compaction::Never, decompress_max_bytes: CAP_BYTES };
     let files = Through(disk.clone());
     let report = inspect::verify_partition(&files, Path::new(DIR), &checks, &mut |_| {}).expect("it can be listed");
     let ends = report.log_start().zip(report.log_end()).map(|ends| ("t-0".to_owned(), ends));
