@@ -3,7 +3,7 @@
 use crate::auth::{AllowAll, Authorizer};
 use crate::driver::cleaner::CleanerConfig;
 use crate::fetch::FetchConfig;
-use crate::net::quotas::ConnectionLimits;
+use crate::net::connection_limits::ConnectionLimits;
 use crate::net::{Listener, SocketConfig};
 use crate::quota::{ClientQuotas, Unlimited};
 use crate::readiness::Readiness;

@@ -2,7 +2,7 @@
 
 use super::set_at_run_time;
 use crate::driver::cleaner::CleanerConfig;
-use crate::net::quotas::ConnectionLimits;
+use crate::net::connection_limits::ConnectionLimits;
 use crate::server::Server;
 use crate::topic_configs::plugin_configs::Configs;
 use pelton_core::refusal::Refusal;

@@ -5,7 +5,7 @@ use super::histogram::Distribution;
 use super::{ApiNumbers, Ended, KEYS, Metrics, VERSIONS, lag};
 use crate::driver::numbers::{Owed, ShardNumbers};
 use crate::handlers::{APIS, Api};
-use crate::net::quotas::Refused;
+use crate::net::connection_limits::Refused;
 use crate::protocol::answer_fields;
 use crate::server::{MEMORY_KIB, Server};
 use std::collections::BTreeSet;

@@ -17,7 +17,7 @@ pub use collect::collect;
 pub use histogram::Histogram;
 pub use topics::{TopicNumbers, Topics};
 
-use crate::net::quotas::Refused;
+use crate::net::connection_limits::Refused;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;

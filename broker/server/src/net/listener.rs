@@ -1,8 +1,8 @@
 //! Listens, and gives each connection a task of its own.
 
 use super::connection;
+use super::connection_limits::{ConnectionCounts, ConnectionLimits, Refused};
 use super::endpoint::{Listener, SocketConfig};
-use super::quotas::{ConnectionLimits, Quotas, Refused};
 use crate::config::StartError;
 use crate::metrics::ListenerNumbers;
 use crate::seldom::Seldom;
@@ -79,32 +79,32 @@ fn listen(addr: SocketAddr, config: &SocketConfig) -> io::Result<TcpListener> {
 /// The connections that there are.
 #[derive(Debug)]
 pub struct Connections {
-    quotas: Mutex<Quotas>,
+    counts: Mutex<ConnectionCounts>,
     fewer: Notify,
 }
 
 impl Connections {
     fn new(limits: ConnectionLimits) -> Self {
-        Self { quotas: Mutex::new(Quotas::new(limits)), fewer: Notify::new() }
+        Self { counts: Mutex::new(ConnectionCounts::new(limits)), fewer: Notify::new() }
     }
 
     /// Other limits hold from now on.
     pub fn set_limits(&self, limits: ConnectionLimits) {
-        self.quotas().set_limits(limits);
+        self.counts().set_limits(limits);
     }
 
     /// The limits that hold.
     pub fn limits(&self) -> ConnectionLimits {
-        self.quotas().limits().clone()
+        self.counts().limits().clone()
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.quotas().count()
+        self.counts().count()
     }
 
     fn admit(self: &Arc<Self>, ip: IpAddr, listener: &Arc<ListenerFacts>) -> Result<Place, Refused> {
-        self.quotas().admit(ip, listener.control)?;
+        self.counts().admit(ip, listener.control)?;
         listener.numbers.opened();
         Ok(Place { connections: self.clone(), ip, listener: listener.clone() })
     }
@@ -123,8 +123,8 @@ impl Connections {
     }
 
     /// Held for as long as it takes to count.
-    fn quotas(&self) -> MutexGuard<'_, Quotas> {
-        self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> MutexGuard<'_, ConnectionCounts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,7 +137,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.quotas().release(self.ip, self.listener.control);
+        self.connections.counts().release(self.ip, self.listener.control);
         self.listener.numbers.closed();
         self.connections.fewer.notify_waiters();
     }

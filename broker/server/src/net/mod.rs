@@ -9,13 +9,13 @@
 //! task, room for its requests and a buffer: some 13 KiB.
 
 mod connection;
+pub mod connection_limits;
 mod control;
 mod endpoint;
 pub mod frame;
 mod listener;
 pub mod memory;
 pub mod mute;
-pub mod quotas;
 mod transmit;
 
 pub use control::ControlThreads;

@@ -3,7 +3,7 @@
 use super::client::*;
 use super::groups::{find_coordinator, join, sync};
 use crate::Broker;
-use crate::net::quotas::ConnectionLimits;
+use crate::net::connection_limits::ConnectionLimits;
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, HeaderVersion};

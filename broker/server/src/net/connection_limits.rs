@@ -58,14 +58,14 @@ impl Refused {
 
 /// The connections, counted.
 #[derive(Debug, Default)]
-pub struct Quotas {
+pub struct ConnectionCounts {
     limits: ConnectionLimits,
     total: usize,
     control: usize,
     by_ip: HashMap<IpAddr, usize>,
 }
 
-impl Quotas {
+impl ConnectionCounts {
     /// Without any connection yet.
     pub fn new(limits: ConnectionLimits) -> Self {
         Self { limits, ..Self::default() }
@@ -139,57 +139,57 @@ mod tests {
     #[test]
     fn each_limit_holds_and_an_override_goes_before_it() {
         let overrides = BTreeMap::from([(ip(1), 3), (ip(2), 0)]);
-        let mut quotas = Quotas::new(ConnectionLimits { total: 5, per_ip: 1, overrides });
-        assert_eq!(quotas.admit(ip(2), false), Err(Refused::PerIp), "none from there");
+        let mut counts = ConnectionCounts::new(ConnectionLimits { total: 5, per_ip: 1, overrides });
+        assert_eq!(counts.admit(ip(2), false), Err(Refused::PerIp), "none from there");
         for _ in 0..3 {
-            assert_eq!(quotas.admit(ip(1), false), Ok(()));
+            assert_eq!(counts.admit(ip(1), false), Ok(()));
         }
-        assert_eq!(quotas.admit(ip(1), false), Err(Refused::PerIp));
-        assert_eq!(quotas.admit(ip(3), false), Ok(()));
-        assert_eq!(quotas.admit(ip(3), false), Err(Refused::PerIp));
-        assert_eq!(quotas.admit(ip(4), false), Ok(()));
-        assert_eq!(quotas.admit(ip(5), false), Err(Refused::Total));
-        assert_eq!(quotas.admit(ip(1), true), Ok(()), "the control listener counts for itself");
-        quotas.release(ip(3), false);
-        assert_eq!(quotas.admit(ip(3), false), Ok(()), "its place is free again");
-        assert_eq!(quotas.count(), 6);
+        assert_eq!(counts.admit(ip(1), false), Err(Refused::PerIp));
+        assert_eq!(counts.admit(ip(3), false), Ok(()));
+        assert_eq!(counts.admit(ip(3), false), Err(Refused::PerIp));
+        assert_eq!(counts.admit(ip(4), false), Ok(()));
+        assert_eq!(counts.admit(ip(5), false), Err(Refused::Total));
+        assert_eq!(counts.admit(ip(1), true), Ok(()), "the control listener counts for itself");
+        counts.release(ip(3), false);
+        assert_eq!(counts.admit(ip(3), false), Ok(()), "its place is free again");
+        assert_eq!(counts.count(), 6);
     }
 
     #[test]
     fn an_address_in_either_notation_is_the_same() {
-        let mut quotas = Quotas::new(ConnectionLimits { per_ip: 1, ..ConnectionLimits::default() });
+        let mut counts = ConnectionCounts::new(ConnectionLimits { per_ip: 1, ..ConnectionLimits::default() });
         let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
-        assert_eq!(quotas.admit(mapped, false), Ok(()));
-        assert_eq!(quotas.admit(ip(1), false), Err(Refused::PerIp));
-        quotas.release(ip(1), false);
-        assert_eq!(quotas.admit(ip(1), false), Ok(()));
+        assert_eq!(counts.admit(mapped, false), Ok(()));
+        assert_eq!(counts.admit(ip(1), false), Err(Refused::PerIp));
+        counts.release(ip(1), false);
+        assert_eq!(counts.admit(ip(1), false), Ok(()));
     }
 
     #[test]
     fn what_is_kept_is_bounded_by_the_connections_that_there_are() {
-        let mut quotas = Quotas::new(ConnectionLimits::default());
+        let mut counts = ConnectionCounts::new(ConnectionLimits::default());
         for last in 0..=255 {
-            quotas.admit(ip(last), false).unwrap();
-            quotas.release(ip(last), false);
+            counts.admit(ip(last), false).unwrap();
+            counts.release(ip(last), false);
         }
-        assert!(quotas.by_ip.is_empty() && quotas.count() == 0);
+        assert!(counts.by_ip.is_empty() && counts.count() == 0);
         for _ in 0..MAX_CONTROL {
-            quotas.admit(ip(1), true).unwrap();
+            counts.admit(ip(1), true).unwrap();
         }
-        assert_eq!(quotas.admit(ip(1), true), Err(Refused::Control));
+        assert_eq!(counts.admit(ip(1), true), Err(Refused::Control));
     }
 
     #[test]
     fn lower_limits_let_those_stay_that_are_there() {
-        let mut quotas = Quotas::new(ConnectionLimits::default());
+        let mut counts = ConnectionCounts::new(ConnectionLimits::default());
         for _ in 0..3 {
-            quotas.admit(ip(1), false).unwrap();
+            counts.admit(ip(1), false).unwrap();
         }
-        quotas.set_limits(ConnectionLimits { total: 2, ..ConnectionLimits::default() });
-        assert_eq!(quotas.limits().total, 2);
-        assert_eq!(quotas.admit(ip(2), false), Err(Refused::Total));
-        quotas.release(ip(1), false);
-        quotas.release(ip(1), false);
-        assert_eq!(quotas.admit(ip(2), false), Ok(()));
+        counts.set_limits(ConnectionLimits { total: 2, ..ConnectionLimits::default() });
+        assert_eq!(counts.limits().total, 2);
+        assert_eq!(counts.admit(ip(2), false), Err(Refused::Total));
+        counts.release(ip(1), false);
+        counts.release(ip(1), false);
+        assert_eq!(counts.admit(ip(2), false), Ok(()));
     }
 }
