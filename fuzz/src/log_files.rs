@@ -111,7 +111,7 @@ pub fn partition() -> SimDisk {
     append(&mut log, batch(LAST_BASE, Codec::None, Some(9)));
     append(&mut log, batch(LAST_BASE + 3, Codec::Snappy, None));
     append(&mut log, batch(LAST_BASE + 6, Codec::None, None));
-    log.delete_before(3).expect("records are deleted");
+    let _ = log.delete_before(3).expect("records are deleted");
     log.close().expect("the log is closed");
     let offsets = BTreeMap::from([(("t".to_owned(), 0), LAST_BASE + 9)]);
     let recovery_point = path("../recovery-point-offset-checkpoint");

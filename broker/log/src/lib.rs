@@ -34,7 +34,7 @@ pub use config::LogConfig;
 pub use disk::{Disk, DiskFile, OsDisk, SimDisk};
 pub use error::LogError;
 pub use index::AbortedTxn;
-pub use log::{CheckpointHandle, Expired, FlushHandle, Log, LogSlice, Opening, Recovered, TimestampOffset};
+pub use log::{CheckpointHandle, FlushHandle, Log, LogSlice, Opening, Recovered, TimestampOffset, Trimmed};
 pub use recovery::BatchSummary;
 pub use segment::Unchecked;
 pub use snapshot::{ProducerBatch, ProducerEntry};

@@ -361,7 +361,7 @@ impl Broker {
 
     fn delete_records(&mut self, token: Token, partition: &TopicPartition, before: Offset) {
         let deleted = match self.logs.get_mut(partition) {
-            Some(log) => log.delete_before(before).map(|()| log.log_start()),
+            Some(log) => log.delete_before(before).map(|_| log.log_start()),
             None => return self.answers.push_back((token, Reply::Partition(Err(Refusal::UnknownTopicOrPartition)))),
         };
         let reply = match deleted {
@@ -435,8 +435,8 @@ impl Broker {
         self.shards[shard_of(partition)].close(partition, &mut effects);
         self.flush_wanted.remove(partition);
         self.flushing.remove(partition);
-        if let Some(log) = self.logs.remove(partition)
-            && let Err(error) = log.delete()
+        if self.logs.remove(partition).is_some()
+            && let Err(error) = self.disk.remove_dir_all(&directory(partition))
         {
             self.storage_failures.push(format!("{partition}: {error}"));
         }

@@ -33,9 +33,6 @@ pub trait Disk: Clone + Send + 'static {
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes a directory and everything in it.
-    fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
-
     /// Gives a file of a directory another name in it, in place of whatever had that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 

@@ -192,6 +192,20 @@ impl SimDisk {
         }
     }
 
+    /// Removes a directory and everything in it.
+    ///
+    /// # Errors
+    /// As [`Disk`]'s methods.
+    pub fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        state.require_dir(dir)?;
+        let inside: Vec<_> = state.names.keys().filter(|path| path.starts_with(dir)).cloned().collect();
+        for path in inside.into_iter().rev() {
+            state.change_names(&parent(&path), vec![(path.clone(), None)]);
+        }
+        Ok(())
+    }
+
     /// The power fails, and everything that was not synced is lost. Every open file and every fault to come is gone.
     pub fn cut_power(&self) {
         let mut state = self.lock();
@@ -378,16 +392,6 @@ impl Disk for SimDisk {
             }
             _ => Err(io::ErrorKind::NotFound.into()),
         }
-    }
-
-    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.lock();
-        state.require_dir(dir)?;
-        let inside: Vec<_> = state.names.keys().filter(|path| path.starts_with(dir)).cloned().collect();
-        for path in inside.into_iter().rev() {
-            state.change_names(&parent(&path), vec![(path.clone(), None)]);
-        }
-        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -8,12 +8,14 @@ use crate::segment::Segment;
 use crate::{Offset, checkpoint};
 use std::path::PathBuf;
 
-/// What retention took out of a log.
+/// What was taken from the beginning of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Expired {
+#[must_use = "the files take up room until somebody removes them"]
+pub struct Trimmed {
     /// How many segments.
     pub segments: usize,
-    /// Their files, which are of no use any more.
+    /// Their files, which are called `.deleted` now and are for whoever removes them later (`file.delete.delay.ms`). Opening
+    /// the log removes them too.
     pub removable: Vec<PathBuf>,
 }
 
@@ -80,50 +82,39 @@ impl<D: Disk> Log<D> {
     }
 
     /// Keeps nothing below `offset` (DeleteRecords): the log starts there, durably, and segments that lie
-    /// wholly below it are removed. Nothing happens where the log starts at or above it already.
+    /// wholly below it are put aside. Nothing happens where the log starts at or above it already.
     ///
     /// # Errors
     /// [`LogError::OffsetOutOfRange`] when the log does not reach `offset`; [`LogError::Io`], [`LogError::Fenced`].
-    pub fn delete_before(&mut self, offset: Offset) -> Result<(), LogError> {
+    pub fn delete_before(&mut self, offset: Offset) -> Result<Trimmed, LogError> {
         self.check_not_fenced()?;
         let (log_start, log_end) = (self.log_start, self.log_end());
         if offset > log_end {
             return Err(LogError::OffsetOutOfRange { offset, log_start, log_end });
         }
+        let mut trimmed = Trimmed::default();
         if offset <= log_start {
-            return Ok(());
+            return Ok(trimmed);
         }
         checkpoint::write_start(&self.disk, &self.dir, offset)?;
         self.raise_log_start(offset);
         while self.segments.len() > 1 && self.segments[1].base_offset <= offset {
-            self.remove_segment(0)?;
+            trimmed.removable.extend(self.put_aside_oldest()?);
+            trimmed.segments += 1;
         }
-        Ok(())
+        Ok(trimmed)
     }
 
-    /// Removes the oldest segments that the settings no longer keep, by time (`retention.ms`, seen from
+    /// Puts the oldest segments aside that the settings no longer keep, by time (`retention.ms`, seen from
     /// `now_ms`) and by size (`retention.bytes`): whole ones, and none that reaches `high_watermark`. The active
     /// segment goes by time alone, and is closed first, so that old records go from a log that nobody writes to
-    /// any more. Says how many went.
+    /// any more.
     ///
     /// # Errors
     /// [`LogError::Io`], [`LogError::Fenced`].
-    pub fn retain(&mut self, now_ms: i64, high_watermark: Offset) -> Result<usize, LogError> {
-        let expired = self.expire(now_ms, high_watermark)?;
-        for path in expired.removable {
-            self.disk.remove_file(&path).context("remove", &path)?;
-        }
-        Ok(expired.segments)
-    }
-
-    /// As [`Log::retain`], but the files are left behind, renamed to `.deleted`, for whoever removes them later
-    /// (`file.delete.delay.ms`). Opening the log removes them too.
-    ///
-    /// # Errors
-    /// [`LogError::Io`], [`LogError::Fenced`].
-    pub fn expire(&mut self, now_ms: i64, high_watermark: Offset) -> Result<Expired, LogError> {
+    pub fn retain(&mut self, now_ms: i64, high_watermark: Offset) -> Result<Trimmed, LogError> {
         self.check_not_fenced()?;
-        let mut expired = Expired::default();
+        let mut trimmed = Trimmed::default();
         loop {
             let oldest = &self.segments[0];
             let next_base = self.segments.get(1).map_or(oldest.next_offset, |next| next.base_offset);
@@ -133,14 +124,14 @@ impl<D: Disk> Log<D> {
             let too_much = self.segments.len() > 1
                 && self.config.retention_bytes.is_some_and(|limit| self.size_bytes() - oldest.len >= limit);
             if next_base > high_watermark || !(too_old || too_much) {
-                return Ok(expired);
+                return Ok(trimmed);
             }
             if self.segments.len() == 1 {
                 self.roll()?;
             }
-            expired.removable.extend(self.put_aside_oldest()?);
+            trimmed.removable.extend(self.put_aside_oldest()?);
             self.raise_log_start(next_base);
-            expired.segments += 1;
+            trimmed.segments += 1;
         }
     }
 

@@ -9,7 +9,7 @@ mod rehome;
 mod replace;
 mod slice;
 
-pub use cut::Expired;
+pub use cut::Trimmed;
 pub use keep::CheckpointHandle;
 pub use open::{Opening, Recovered};
 pub use read::TimestampOffset;
@@ -280,18 +280,6 @@ impl<D: Disk> Log<D> {
         active.trim_and_sync()?;
         active.write_digest(&self.disk, false);
         Ok(())
-    }
-
-    /// Removes the log with its directory.
-    ///
-    /// # Errors
-    /// [`LogError::Io`].
-    pub fn delete(self) -> Result<(), LogError> {
-        let Self { disk, dir, segments, .. } = self;
-        drop(segments);
-        disk.remove_dir_all(&dir).context("remove", &dir)?;
-        let parent = dir.parent().unwrap_or(Path::new("."));
-        disk.sync_dir(parent).context("sync", parent)
     }
 
     /// Before the first batch goes in: a batch in a file whose name could vanish is not safe.

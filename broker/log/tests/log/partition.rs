@@ -111,7 +111,7 @@ impl Partition {
             Change::Truncate(permille) => self.truncate(self.offset_at(*permille))?,
             Change::DeleteBefore(permille) => {
                 let offset = self.offset_at(*permille);
-                self.log().delete_before(offset)?;
+                let _ = self.log().delete_before(offset)?;
                 self.ledger.start = self.ledger.start.max(offset);
             }
             Change::Retain(bytes) => self.retain(*bytes)?,
@@ -151,7 +151,7 @@ impl Partition {
         let removed = self.log().retain(i64::MAX, acknowledged);
         let plain = config(self.compact);
         self.log().set_config(plain);
-        let removed = removed?;
+        let removed = removed?.segments;
         let start = self.log().log_start();
         assert_eq!(removed > 0, start > before || (removed > 0 && start == before));
         assert!(removed == 0 || self.log().size_bytes() >= bytes, "more went than had to");

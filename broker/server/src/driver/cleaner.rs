@@ -1,4 +1,4 @@
-//! The threads that compact logs, and remove the files that compaction and retention have put aside.
+//! The threads that compact logs.
 //!
 //! A thread asks the shards which logs may be compacted, lets `pelton_log::compaction::plan` choose one that no other thread
 //! is at, reads and writes over handles of its own, and has the shard that owns the log put each new segment in its place.
@@ -13,6 +13,7 @@ mod shard;
 
 pub(crate) use shard::CleanerLetter;
 
+use super::removal::Remover;
 use super::throttle::Throttle;
 use super::{Letter, ShardMailbox};
 use crate::metrics::Metrics;
@@ -23,7 +24,6 @@ use pelton_log::compaction::plan::{Cleanable, cleanable, dirtiest};
 use pelton_log::compaction::{Compaction, CompactionError, CompactionStats, Pace};
 use shard::{Candidate, Material};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,8 +63,6 @@ impl Default for CleanerConfig {
 
 /// What the thread is told.
 enum Order {
-    /// Remove these files once the time has come.
-    Remove(Instant, Vec<PathBuf>),
     /// The settings have changed.
     LookAgain,
     /// End.
@@ -73,7 +71,6 @@ enum Order {
 
 /// The way to the threads.
 pub struct Cleaner {
-    /// The first is told of files to be removed.
     orders: Vec<Sender<Order>>,
     work: Arc<Work>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
@@ -88,6 +85,7 @@ impl Cleaner {
         config: CleanerConfig,
         shards: Vec<ShardMailbox>,
         metrics: Arc<Metrics>,
+        remover: Remover,
     ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (end, ended) = oneshot::channel();
         let end = Arc::new(end);
@@ -95,28 +93,18 @@ impl Cleaner {
         let throttle = Mutex::new(Throttle::new(config.io_max_bytes_per_second));
         let (started, stopping, choice) = (Instant::now(), AtomicBool::new(false), Mutex::default());
         let config = Mutex::new(config);
-        let work = Arc::new(Work { config, threads, shards, stopping, choice, throttle, started, metrics });
+        let work = Arc::new(Work { config, threads, shards, stopping, choice, throttle, started, metrics, remover });
         let mut cleaner = Self { orders: Vec::new(), work, ended: Mutex::new(Some(ended)) };
         let mut handles = Vec::new();
         for index in 0..threads {
             let (orders, waiting) = mpsc::channel();
-            let thread = CleanerThread { work: cleaner.work.clone(), waiting, removals: Vec::new(), _end: end.clone() };
+            let thread = CleanerThread { work: cleaner.work.clone(), waiting, _end: end.clone() };
             // Where one cannot be started, those before it end with the ways to them.
             cleaner.orders.push(orders);
             let builder = std::thread::Builder::new().name(format!("pelton-cleaner-{index}"));
             handles.push(builder.spawn(move || thread.run())?);
         }
         Ok((cleaner, handles))
-    }
-
-    /// Has files removed after `delay_ms` (`file.delete.delay.ms`). Those that are left when the broker stops are removed
-    /// when their log is opened.
-    pub(super) fn remove_later(&self, files: Vec<PathBuf>, delay_ms: i64) {
-        let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
-        // A delay past the end of time is as good as none: the files are removed by the next start.
-        if let Some(due) = Instant::now().checked_add(delay).filter(|_| !files.is_empty()) {
-            let _ = self.orders[0].send(Order::Remove(due, files));
-        }
     }
 
     /// Changes the settings, but for the number of threads. A compaction that is under way keeps to its buffer.
@@ -150,6 +138,8 @@ struct Work {
     throttle: Mutex<Throttle>,
     started: Instant,
     metrics: Arc<Metrics>,
+    /// Removes what a compacted segment has replaced.
+    remover: Remover,
 }
 
 /// What the choice of a log depends on, beside the logs.
@@ -165,7 +155,6 @@ struct Choice {
 struct CleanerThread {
     work: Arc<Work>,
     waiting: mpsc::Receiver<Order>,
-    removals: Vec<(Instant, Vec<PathBuf>)>,
     /// Dropped when the last thread ends.
     _end: Arc<oneshot::Sender<()>>,
 }
@@ -177,9 +166,7 @@ impl CleanerThread {
     fn run(mut self) {
         let mut next_round = Instant::now() + self.backoff();
         loop {
-            let now = Instant::now();
-            self.remove_due(now);
-            if now >= next_round {
+            if Instant::now() >= next_round {
                 match self.round() {
                     // There may be another log that is dirty.
                     Ok(true) => continue,
@@ -187,10 +174,7 @@ impl CleanerThread {
                     Err(Stopping) => return,
                 }
             }
-            let removal = self.removals.iter().map(|(due, _)| *due).min();
-            let until = removal.map_or(next_round, |due| due.min(next_round));
-            match self.waiting.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Order::Remove(due, files)) => self.removals.push((due, files)),
+            match self.waiting.recv_timeout(next_round.saturating_duration_since(Instant::now())) {
                 Ok(Order::LookAgain) => next_round = next_round.min(Instant::now() + self.backoff()),
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -226,15 +210,13 @@ impl CleanerThread {
         let Some(Material { source, producers }) = material else { return Ok(false) };
         let begun = Instant::now();
         let mut compaction = Compaction::new(source, part, producers, now_ms);
-        let removals = &mut self.removals;
-        let delay = Duration::from_millis(u64::try_from(log.file_delete_delay_ms).unwrap_or(0));
         let buffer_bytes = work.config().dedupe_buffer_bytes / work.threads;
         let outcome = compaction.run(buffer_bytes, &mut Paced(&work), &mut |cleaned| {
             let (partition, cleaned) = (log.partition.clone(), Box::new(cleaned));
             let replaced =
                 ask(shards, shard, |answer| CleanerLetter::Replace { partition, generation, cleaned, answer });
             let Some(files) = replaced.map_err(|Stopping| CompactionError::Stopped)? else { return Ok(false) };
-            removals.extend(Instant::now().checked_add(delay).map(|due| (due, files)));
+            work.remover.remove_later(files, log.file_delete_delay_ms);
             Ok(true)
         });
         let stats = compaction.stats();
@@ -257,20 +239,6 @@ impl CleanerThread {
             Err(CompactionError::Log(error)) => work.give_up(log, &error),
         }
         Ok(false)
-    }
-
-    fn remove_due(&mut self, now: Instant) {
-        let (due, later) = std::mem::take(&mut self.removals).into_iter().partition(|(due, _)| *due <= now);
-        self.removals = later;
-        let due: Vec<(Instant, Vec<PathBuf>)> = due;
-        for path in due.into_iter().flat_map(|(_, files)| files) {
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(path = %path.display(), %error, "a file that is of no use could not be removed");
-                }
-                _ => {}
-            }
-        }
     }
 }
 

@@ -246,7 +246,7 @@ impl LogDirectories {
         Ok(Place::At { directory, future })
     }
 
-    /// Gives a log that is going to be replaced, or was, the name of one that is being deleted.
+    /// Gives a log that is not needed any more, or was replaced, the name of one that is being deleted.
     ///
     /// # Errors
     /// The operating system's.

@@ -163,7 +163,10 @@ impl ShardThread {
             outcomes.fenced.push((partition.clone(), error.to_string()));
         }
         match deleted {
-            Ok(()) => outcomes.trimmed.push((partition, open.log.log_start(), token)),
+            Ok(trimmed) => {
+                self.driver.remover().remove_later(trimmed.removable, open.log.config().file_delete_delay_ms);
+                outcomes.trimmed.push((partition, open.log.log_start(), token));
+            }
             Err(error) => {
                 self.shared.directories.note_unread(&error);
                 self.answer(token, Reply::Partition(Err(refusal(error))));

@@ -18,6 +18,7 @@ mod mailbox;
 pub mod numbers;
 mod opening;
 mod pending;
+mod removal;
 mod shard_thread;
 pub mod storage;
 mod throttle;
@@ -37,6 +38,7 @@ use crate::driver::flusher::Flusher;
 use crate::driver::mailbox::Mailbox;
 use crate::driver::numbers::ShardNumbers;
 use crate::driver::opening::recovery::{Opened, Recovery, ToOpen};
+use crate::driver::removal::Remover;
 use crate::driver::shard_thread::ShardThread;
 use crate::metrics::Metrics;
 use pelton_core::cluster::ClusterImage;
@@ -116,6 +118,7 @@ pub struct Driver {
     mailboxes: Vec<ShardMailbox>,
     worker: Worker,
     cleaner: Cleaner,
+    remover: Remover,
     /// Opens logs for the shards whose indexes stand beside them.
     recovery: Recovery<(usize, ToOpen)>,
     checkpoints: Arc<Checkpoints>,
@@ -131,10 +134,15 @@ impl Driver {
     pub(crate) fn start(shards: usize, shared: Shared) -> std::io::Result<Arc<Self>> {
         // One more for the cluster image.
         let mailboxes: Vec<ShardMailbox> = (0..=shards.max(1)).map(|_| Mailbox::new()).collect();
-        let (worker, worker_thread) =
-            Worker::start(shared.directories.clone(), shared.move_bytes_per_second, mailboxes.clone())?;
+        let (remover, remover_thread) = Remover::start()?;
+        let (worker, worker_thread) = Worker::start(
+            shared.directories.clone(),
+            shared.move_bytes_per_second,
+            mailboxes.clone(),
+            remover.clone(),
+        )?;
         let (cleaner, cleaner_threads) =
-            Cleaner::start(shared.cleaner.clone(), mailboxes.clone(), shared.metrics.clone())?;
+            Cleaner::start(shared.cleaner.clone(), mailboxes.clone(), shared.metrics.clone(), remover.clone())?;
         let directories = shared.directories.all().len();
         let openers = mailboxes.clone();
         let open = move |(shard, log): (usize, ToOpen)| {
@@ -149,6 +157,7 @@ impl Driver {
             mailboxes,
             worker,
             cleaner,
+            remover,
             recovery,
             checkpoints,
             tokens: AtomicU64::new(0),
@@ -157,7 +166,7 @@ impl Driver {
         let shared = Arc::new(shared);
         let (flusher, mut threads) =
             Flusher::start(4 * shards.clamp(1, 4), driver.mailboxes.clone(), shared.metrics.clone())?;
-        threads.extend([worker_thread, checkpoint_thread]);
+        threads.extend([worker_thread, remover_thread, checkpoint_thread]);
         threads.extend(cleaner_threads.into_iter().chain(recovery_threads));
         for (index, mailbox) in driver.mailboxes.iter().cloned().enumerate() {
             let name = if index + 1 < driver.mailboxes.len() {
@@ -216,9 +225,14 @@ impl Driver {
         &self.worker
     }
 
-    /// What compacts logs, and removes their files later.
+    /// What compacts logs.
     pub(crate) fn cleaner(&self) -> &Cleaner {
         &self.cleaner
+    }
+
+    /// What removes files that nobody needs any more.
+    pub(crate) fn remover(&self) -> &Remover {
+        &self.remover
     }
 
     /// Lets every shard delete what its retention settings no longer keep.
@@ -245,6 +259,7 @@ impl Driver {
             clean &= closed.await.unwrap_or(false);
         }
         let _ = self.worker.stop().await;
+        let _ = self.remover.stop().await;
         self.checkpoints.write();
         clean
     }
@@ -257,6 +272,7 @@ impl Driver {
         self.recovery.end();
         drop(self.worker.stop());
         drop(self.cleaner.stop());
+        drop(self.remover.stop());
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             let _ = thread.join();

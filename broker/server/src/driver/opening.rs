@@ -221,10 +221,15 @@ impl ShardThread {
         self.shared.checkpoints.forget(partition);
         let mut effects = Vec::new();
         self.shard.close(partition, &mut effects);
-        if let Some(open) = self.logs.remove(partition)
-            && let Err(error) = open.log.delete()
-        {
-            tracing::error!(%partition, %error, "the log of a deleted topic could not be removed; remove it by hand");
+        if let Some(open) = self.logs.remove(partition) {
+            let directory = open.directory;
+            drop(open);
+            match self.shared.directories.set_aside(directory, partition) {
+                Ok(path) => self.driver.remover().remove(path),
+                Err(error) => {
+                    tracing::error!(%partition, %error, "the log of a deleted topic could not be removed; remove it by hand");
+                }
+            }
         }
         self.perform(effects);
     }

@@ -11,7 +11,7 @@ use crate::metrics::TopicNumbers;
 use pelton_core::event::{Envelope, Event, PartitionReply, PartitionRequest, Reply, ReplyTo, Request};
 use pelton_core::model::{METADATA_TOPIC, Offset, PartId, Timestamp, Token, TopicId, TopicPartition};
 use pelton_core::shard::Shard;
-use pelton_log::{Expired, Log, OsDisk};
+use pelton_log::{Log, OsDisk, Trimmed};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -168,11 +168,11 @@ impl ShardThread {
                 continue;
             };
             let Some(open) = self.logs.get_mut(&partition) else { continue };
-            match open.log.expire(now, high_watermark) {
-                Ok(Expired { segments: 0, .. }) => {}
-                Ok(Expired { segments, removable }) => {
+            match open.log.retain(now, high_watermark) {
+                Ok(Trimmed { segments: 0, .. }) => {}
+                Ok(Trimmed { segments, removable }) => {
                     let log_start = open.log.log_start();
-                    self.driver.cleaner().remove_later(removable, open.log.config().file_delete_delay_ms);
+                    self.driver.remover().remove_later(removable, open.log.config().file_delete_delay_ms);
                     tracing::info!(%partition, segments, log_start, "old segments were deleted");
                     self.step(Envelope { to: PartId::Partition(partition), event: Event::Trimmed { log_start } });
                 }

@@ -2,7 +2,8 @@
 //!
 //! Offset -1 stands for the high watermark. The answer tells where each partition starts now. Topics that are only
 //! compacted and the broker's own are refused (POLICY_VIOLATION, INVALID_TOPIC_EXCEPTION), and so is an offset past the
-//! high watermark (OFFSET_OUT_OF_RANGE). What was deleted stays deleted after a crash. v2 is flexible.
+//! high watermark (OFFSET_OUT_OF_RANGE). What was deleted stays deleted after a crash; the files of whole segments go after
+//! `file.delete.delay.ms`. v2 is flexible.
 
 use super::Scope;
 use super::of_each_partition::{answered, begin, reply};

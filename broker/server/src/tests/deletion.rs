@@ -48,6 +48,39 @@ async fn records_below_an_offset_are_gone_for_good() {
 }
 
 #[tokio::test]
+async fn the_files_of_deleted_segments_and_topics_go() {
+    let temporary = tempfile::tempdir().unwrap();
+    let broker = start(temporary.path()).await;
+    let mut client = Client::connect(&broker).await;
+    let small = [("segment.bytes", "300"), ("file.delete.delay.ms", "1")];
+    assert_eq!(client.create_with("t", 1, &small).await.error_code, 0);
+    for _ in 0..20 {
+        assert_eq!(client.produce("t", 0, batch(&["0123456789"])).await.error_code, 0);
+    }
+    let directory = temporary.path().join("t-0");
+    let files = |ending: &str| {
+        let names =
+            std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(ending)).count()
+    };
+    let before = files(".log");
+    assert!(before > 2);
+    assert_eq!(delete(&mut client, 2, "t", 0, 19).await, (0, 19));
+    assert!(files(".log") < before, "no segment below the offset has its name any more");
+    eventually("the files are removed", async || files(".deleted") == 0).await;
+    assert_eq!(values(&client.fetch("t", 0, 19, 0).await.records).len(), 1);
+
+    let topic = DeleteTopicsRequest::default().with_topic_names(vec![topic_name("t")]).with_timeout_ms(5_000);
+    assert_eq!(client.call(5, &topic).await.responses[0].error_code, 0);
+    let left = || {
+        let names = std::fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("t-0")).count()
+    };
+    eventually("the topic's directory is removed", async || left() == 0).await;
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn what_may_not_be_deleted_stays() {
     let temporary = tempfile::tempdir().unwrap();
     let broker = start(temporary.path()).await;

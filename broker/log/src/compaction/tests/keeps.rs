@@ -219,7 +219,7 @@ fn a_segment_that_retention_took_is_not_replaced() {
     }
     let cleanable = fixture.cleanable(None).unwrap();
     let source = fixture.log.compaction_source(cleanable.end).unwrap();
-    fixture.log.delete_before(10).unwrap();
+    let _ = fixture.log.delete_before(10).unwrap();
     let before = fixture.log.segment_base_offsets();
     let mut compaction = Compaction::new(source, cleanable, [], fixture.now_ms);
     let log = &mut fixture.log;

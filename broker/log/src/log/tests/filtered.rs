@@ -44,8 +44,8 @@ fn a_batch_without_records_holds_its_offsets_and_is_found_by_no_timestamp() {
     }
     let config = LogConfig { retention_ms: Some(100), ..small() };
     log.set_config(config);
-    assert_eq!(log.retain(1_051, 12).unwrap(), 0, "it grows old by the timestamp that it had");
-    assert_eq!(log.retain(1_052, 12).unwrap(), 1);
+    assert_eq!(log.retain(1_051, 12).unwrap().segments, 0, "it grows old by the timestamp that it had");
+    assert_eq!(log.retain(1_052, 12).unwrap().segments, 1);
     assert_eq!(log.log_start(), 11);
 }
 
@@ -82,9 +82,9 @@ fn settings_hold_from_when_they_are_changed() {
     log.set_config(small());
     fill(&mut log, 3);
     assert_eq!(log.segment_base_offsets(), [0, 4, 5, 6]);
-    assert_eq!(log.retain(i64::MAX, 10).unwrap(), 0, "nothing limits what is kept");
+    assert_eq!(log.retain(i64::MAX, 10).unwrap().segments, 0, "nothing limits what is kept");
     log.set_config(LogConfig { retention_bytes: Some(0), ..small() });
-    assert_eq!(log.retain(i64::MAX, 10).unwrap(), 3);
+    assert_eq!(log.retain(i64::MAX, 10).unwrap().segments, 3);
     let (log, _) = open(&disk);
     assert_eq!((log.log_start(), log.log_end()), (6, 10));
 }

@@ -111,7 +111,7 @@ impl Model {
             Step::Truncate { to } => self.truncate(to),
             Step::DeleteBefore { to } => {
                 let to = self.start + (to % (self.flushed - self.start + 1) as u64) as i64;
-                self.log.delete_before(to).unwrap();
+                let _ = self.log.delete_before(to).unwrap();
                 self.start = to;
                 self.drop_old_batches();
             }

@@ -2,6 +2,7 @@ use super::*;
 use pelton_core::model::TopicId;
 use pelton_log::compaction::CompactionConfig;
 use pelton_log::compaction::plan::SealedSegment;
+use std::path::PathBuf;
 
 fn dirty(directory: &std::path::Path, topic: &str, len_bytes: u64) -> Candidate {
     let segment =
@@ -44,6 +45,7 @@ fn no_two_threads_are_at_one_log_and_one_that_failed_is_left_alone() {
         throttle: Mutex::new(Throttle::new(None)),
         started: Instant::now(),
         metrics: Arc::default(),
+        remover: Remover::start().unwrap().0,
     };
     let choose =
         || work.choose(1).map(|chosen| chosen.map(|(log, _)| log.partition)).unwrap_or_else(|Stopping| panic!());

@@ -12,7 +12,7 @@ use crate::driver::shard_thread::{OpenLog, ShardThread};
 use pelton_core::event::{Envelope, Event};
 use pelton_core::model::{Offset, PartId, TopicPartition};
 use pelton_core::refusal::Refusal;
-use pelton_log::{Log, LogError, OsDisk};
+use pelton_log::{Log, LogError, OsDisk, Trimmed};
 use std::io;
 use std::path::PathBuf;
 
@@ -138,11 +138,11 @@ impl ShardThread {
             directories.end_move(partition);
             return Swapped::GivenUp;
         };
-        match copy_rest(open, &mut copy) {
-            Ok(true) => {}
-            Ok(false) => return Swapped::NotYet(copy),
+        let trimmed = match copy_rest(open, &mut copy) {
+            Ok(Some(trimmed)) => trimmed,
+            Ok(None) => return Swapped::NotYet(copy),
             Err(error) => return self.give_up(partition, &error.to_string()),
-        }
+        };
         let from = open.directory;
         if let Err(error) = take_name(&directories, from, partition, moving.to, &moving.path) {
             self.driver.worker().suspect(from);
@@ -151,7 +151,10 @@ impl ShardThread {
         let to = directories.of(moving.to);
         // From here on the copy is the log, whatever fails.
         let named = storage::sync_dir(to.path());
-        copy.rehome(to.partition_path(partition));
+        let home = to.partition_path(partition);
+        let removable = trimmed.removable.iter().filter_map(|file| Some(home.join(file.file_name()?)));
+        self.driver.remover().remove_later(removable.collect(), 0);
+        copy.rehome(home);
         self.generations += 1;
         open.generation = self.generations;
         open.directory = moving.to;
@@ -203,32 +206,33 @@ fn batches(open: &OpenLog, from: Offset, end: Offset) -> Result<Option<Next>, Lo
     Ok(Some(Next::Batches { slice, aborted }))
 }
 
-/// Brings a copy to the log's end and makes it durable; `false` when that would take too long.
-fn copy_rest(open: &mut OpenLog, copy: &mut Log<OsDisk>) -> Result<bool, LogError> {
+/// Brings a copy to the log's end and makes it durable; nothing when that would take too long. Gives what went from the
+/// copy's beginning.
+fn copy_rest(open: &mut OpenLog, copy: &mut Log<OsDisk>) -> Result<Option<Trimmed>, LogError> {
     let (log_start, log_end) = (open.log.log_start(), open.log.log_end());
     let mut copied_bytes = 0;
     while copy.log_end() < log_end {
         if copied_bytes >= SWAP_BYTES || copy.log_end() < log_start {
-            return Ok(false);
+            return Ok(None);
         }
         match batches(open, copy.log_end(), log_end)? {
             Some(Next::Batches { slice, aborted }) => {
                 copied_bytes += slice.len as u64;
                 super::worker::append(copy, &slice, &aborted)?;
             }
-            _ => return Ok(false),
+            _ => return Ok(None),
         }
     }
     if copy.log_end() > log_end {
-        return Ok(false);
+        return Ok(None);
     }
     for epoch in open.log.leader_epochs() {
         copy.record_leader_epoch(epoch.epoch, epoch.start_offset);
     }
-    copy.delete_before(log_start)?;
+    let trimmed = copy.delete_before(log_start)?;
     let through = copy.flush_handle()?.sync()?;
     copy.mark_flushed(through);
-    Ok(true)
+    Ok(Some(trimmed))
 }
 
 /// Notes in the log where its copy is, and gives the copy its name.

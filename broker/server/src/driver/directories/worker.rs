@@ -1,14 +1,15 @@
-//! The thread that looks after the log directories: it checks them, copies logs that move, and removes what is of no
-//! use any more, so that no shard waits for that.
+//! The thread that looks after the log directories: it checks them and copies logs that move, so that no shard waits for
+//! that.
 //!
 //! Bounds: one copy of a few hundred KiB at a time, whichever move is next, and no more bytes a second than
 //! `replica.alter.log.dirs.io.max.bytes.per.second` says; what waits for that holds nothing else up. One suspicion of each
-//! directory; removals are as many as logs were moved or deleted.
+//! directory.
 
 use super::LogDirectories;
 use super::moving::Step;
 use super::placement::DirectoryIndex;
 use super::swap;
+use crate::driver::removal::Remover;
 use crate::driver::throttle::Throttle;
 use crate::driver::{Letter, ShardMailbox, shard_of};
 use pelton_core::model::{Offset, TopicId, TopicPartition};
@@ -68,7 +69,6 @@ pub(crate) enum Next {
 /// What the thread is asked for.
 enum Work {
     Suspect(DirectoryIndex),
-    Remove(PathBuf),
     Move(Order),
     Stop(#[allow(dead_code, reason = "dropping it says that the thread has ended")] oneshot::Sender<()>),
 }
@@ -87,6 +87,7 @@ pub(crate) struct Order {
 pub struct Worker {
     work: Sender<Work>,
     directories: Arc<LogDirectories>,
+    remover: Remover,
 }
 
 impl Worker {
@@ -98,10 +99,12 @@ impl Worker {
         directories: Arc<LogDirectories>,
         move_bytes_per_second: Option<u64>,
         shards: Vec<ShardMailbox>,
+        remover: Remover,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (work, waiting) = mpsc::channel();
         let thread = WorkerThread {
             directories: directories.clone(),
+            remover: remover.clone(),
             shards,
             waiting,
             moves: VecDeque::new(),
@@ -110,12 +113,12 @@ impl Worker {
             next_copy: Duration::ZERO,
         };
         let builder = std::thread::Builder::new().name("pelton-log-dirs".to_owned());
-        Ok((Self { work, directories }, builder.spawn(move || thread.run())?))
+        Ok((Self { work, directories, remover }, builder.spawn(move || thread.run())?))
     }
 
     /// Everything that existed is open: removes what is of no use to anybody.
     pub fn loaded(&self) {
-        self.directories.started().into_iter().for_each(|path| self.remove(path));
+        self.directories.started().into_iter().for_each(|path| self.remover.remove(path));
     }
 
     /// Something in the directory failed: finds out whether the directory itself has.
@@ -130,11 +133,6 @@ impl Worker {
         if let Some(directory) = self.directories.of_file(segment) {
             self.suspect(directory);
         }
-    }
-
-    /// Removes a directory with all that is in it.
-    pub fn remove(&self, path: PathBuf) {
-        let _ = self.work.send(Work::Remove(path));
     }
 
     pub(crate) fn begin(&self, order: Order) {
@@ -156,6 +154,7 @@ impl Worker {
 
 struct WorkerThread {
     directories: Arc<LogDirectories>,
+    remover: Remover,
     shards: Vec<ShardMailbox>,
     waiting: Receiver<Work>,
     moves: VecDeque<Copying>,
@@ -186,7 +185,6 @@ impl WorkerThread {
         loop {
             match self.take(pause) {
                 Ok(Some(Work::Suspect(directory))) => self.probe(directory),
-                Ok(Some(Work::Remove(path))) => remove(&path),
                 Ok(Some(Work::Move(order))) => {
                     // At once, even where it has to wait for its share: the next start goes on with what it finds. An
                     // error shows itself again when it is the move's turn.
@@ -268,7 +266,7 @@ impl WorkerThread {
         self.moves.retain(|Copying { order, .. }| {
             let goes_on = directories.moves.get(&order.partition, order.id).is_some();
             if !goes_on {
-                remove(&order.path);
+                self.remover.remove(order.path.clone());
             }
             goes_on
         });
@@ -285,7 +283,7 @@ impl WorkerThread {
                     self.directories.end_move(partition);
                     self.probe(moving.to);
                 }
-                remove(path);
+                self.remover.remove(path.clone());
                 Going::Over
             }
         }
@@ -328,7 +326,7 @@ impl WorkerThread {
             }
             Next::Gone => {
                 drop(copy);
-                remove(&order.path);
+                self.remover.remove(order.path.clone());
                 return Ok(Going::Over);
             }
         }
@@ -339,7 +337,7 @@ impl WorkerThread {
     fn swapped(&self, swapped: Option<swap::Swapped>, copying: &mut Copying) -> Going {
         match swapped {
             Some(swap::Swapped::Done { left_behind }) => {
-                left_behind.iter().for_each(remove);
+                left_behind.into_iter().for_each(|path| self.remover.remove(path));
                 Going::Over
             }
             Some(swap::Swapped::NotYet(copy)) => {
@@ -347,7 +345,7 @@ impl WorkerThread {
                 Going::On
             }
             Some(swap::Swapped::GivenUp) => {
-                remove(&copying.order.path);
+                self.remover.remove(copying.order.path.clone());
                 Going::Over
             }
             None => Going::Over,
@@ -384,16 +382,5 @@ fn fail(directories: &LogDirectories, index: DirectoryIndex, reason: &str, shard
     for shard in shards {
         let letter = DirectoryLetter::Failed { directory: index, message: message.clone() };
         let _ = shard.send(Letter::Directories(letter));
-    }
-}
-
-fn remove(path: impl AsRef<Path>) {
-    let path = path.as_ref();
-    let removed = match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    };
-    if let Err(error) = removed {
-        tracing::warn!(path = %path.display(), %error, "what is of no use any more could not be removed; remove it by hand");
     }
 }
