@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Stdio};
 use tempfile::TempDir;
 
+/// Its logs, in its directory.
+const DATA: &str = "data";
+
 /// A broker that is being measured.
 pub struct Broker {
     // Ended before its directory is taken away.
@@ -101,6 +104,11 @@ impl Broker {
         self.process.alive()
     }
 
+    /// Where its logs are.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join(DATA)
+    }
+
     /// The end of its log.
     pub fn log_tail(&self) -> String {
         process::tail(&self.dir.path().join("broker.log"))
@@ -112,7 +120,7 @@ fn spawn(binary: &Path, dir: &TempDir, listen: &str, args: &[String]) -> Result<
     let mut serve = process::command(binary);
     serve
         .args(["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--data-dir"])
-        .arg(dir.path().join("data"))
+        .arg(dir.path().join(DATA))
         .args(args)
         .env("RUST_LOG", "warn")
         .stdin(Stdio::null())

@@ -33,8 +33,9 @@ pub const START: Duration = Duration::from_secs(120);
 /// Any identity does for a cluster that lives for a minute: sixteen bytes in base64.
 const CLUSTER_ID: &str = "cGVsdG9uLWJlbmNobWFyaw";
 
-/// Its configuration, in its directory.
+/// Its configuration and its logs, in its directory.
 const PROPERTIES: &str = "server.properties";
+const DATA: &str = "data";
 
 /// A broker of Apache Kafka that is being measured.
 pub struct Kafka {
@@ -91,7 +92,7 @@ impl Kafka {
         let dir = TempDir::with_prefix_in("pelton-bench-kafka-", parent)?;
         let [client, controller] = free_ports()?;
         let properties = dir.path().join(PROPERTIES);
-        fs::write(&properties, configuration(client, controller, &dir.path().join("data")))?;
+        fs::write(&properties, configuration(client, controller, &dir.path().join(DATA)))?;
         let mut format = home.java();
         format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
         let formatted = format.output().context("cannot run java")?;
@@ -142,6 +143,11 @@ impl Kafka {
         &mut self.process
     }
 
+    /// Where its logs are.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join(DATA)
+    }
+
     /// The end of its log.
     pub fn log_tail(&self) -> String {
         process::tail(&self.dir.path().join("broker.log"))
@@ -169,7 +175,7 @@ fn configuration(client: u16, controller: u16, data: &Path) -> String {
          listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}\n\
          log.dirs={}\noffsets.topic.replication.factor=1\n\
          transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
-         group.initial.rebalance.delay.ms=0\n",
+         group.initial.rebalance.delay.ms=0\nlog.segment.delete.delay.ms=1000\n",
         data.display()
     )
 }

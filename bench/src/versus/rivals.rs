@@ -6,7 +6,13 @@ use crate::broker::Broker;
 use crate::kafka::{Home, Kafka};
 use crate::load;
 use crate::process::Process;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a broker may take to remove the files of a deleted topic. Kafka first looks for such topics half a minute after
+/// its start.
+const GONE_AT_MOST: Duration = Duration::from_secs(120);
 
 /// A broker.
 pub enum Server {
@@ -71,6 +77,14 @@ impl Server {
         }
     }
 
+    /// Where its logs are.
+    fn data(&self) -> PathBuf {
+        match self {
+            Self::Pelton(broker) => broker.data(),
+            Self::Kafka(kafka) => kafka.data(),
+        }
+    }
+
     /// The end of its log.
     pub fn log_tail(&self) -> String {
         match self {
@@ -127,10 +141,27 @@ impl Rivals {
         Ok(topic)
     }
 
-    /// Takes a topic away.
+    /// Takes a topic away, and waits until its files are gone: to free them would disturb whoever is measured next on the
+    /// same disk.
     pub fn forget(&self, contender: Contender, topic: &str) -> Result<()> {
-        load::delete_topic(self.server(contender).bootstrap(), topic)
+        let server = self.server(contender);
+        load::delete_topic(server.bootstrap(), topic)?;
+        let (begun, prefix) = (Instant::now(), format!("{topic}-"));
+        while has_name_with(&prefix, &server.data())? {
+            ensure!(begun.elapsed() < GONE_AT_MOST, "{} does not remove the files of {topic}", contender.name());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
+}
+
+fn has_name_with(prefix: &str, directory: &Path) -> Result<bool> {
+    for entry in std::fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))? {
+        if entry?.file_name().to_string_lossy().starts_with(prefix) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the broker that was started for one serves another too.
