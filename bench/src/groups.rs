@@ -182,7 +182,7 @@ fn rounds(
 /// A broker with the topic. Neither waits before the first rebalance of a group: that would be the same seconds for both.
 fn start(options: &Options, home: Option<&Home>, contender: Contender, scale: Scale) -> Result<Server> {
     let server = if contender.is_jvm() {
-        Server::Kafka(Kafka::start(home.context("rows of Kafka need --kafka")?, &options.dir)?)
+        Server::Kafka(Kafka::start(home.context("rows of Kafka need --kafka")?, &options.dir, &[])?)
     } else {
         let settings = ["--set", "durability=fsync", "--set", "group.initial.rebalance.delay.ms=0"];
         Server::Pelton(Broker::start(&options.pelton, &options.dir, &settings)?)

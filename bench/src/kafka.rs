@@ -88,11 +88,11 @@ impl Home {
 
 impl Kafka {
     /// Starts it below `parent`, and waits until it answers.
-    pub fn start(home: &Home, parent: &Path) -> Result<Self> {
+    pub fn start(home: &Home, parent: &Path, settings: &[(String, String)]) -> Result<Self> {
         let dir = TempDir::with_prefix_in("pelton-bench-kafka-", parent)?;
         let [client, controller] = free_ports()?;
         let properties = dir.path().join(PROPERTIES);
-        fs::write(&properties, configuration(client, controller, &dir.path().join(DATA)))?;
+        fs::write(&properties, configuration(client, controller, &dir.path().join(DATA), settings))?;
         let mut format = home.java();
         format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
         let formatted = format.output().context("cannot run java")?;
@@ -168,14 +168,15 @@ fn free_ports() -> Result<[u16; 2]> {
     Ok([held[0].local_addr()?.port(), held[1].local_addr()?.port()])
 }
 
-fn configuration(client: u16, controller: u16, data: &Path) -> String {
+fn configuration(client: u16, controller: u16, data: &Path, settings: &[(String, String)]) -> String {
+    let settings: String = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
     format!(
         "process.roles=broker,controller\nnode.id=1\n\
          controller.quorum.voters=1@127.0.0.1:{controller}\ncontroller.listener.names=CONTROLLER\n\
          listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}\n\
          log.dirs={}\noffsets.topic.replication.factor=1\n\
          transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
-         group.initial.rebalance.delay.ms=0\nlog.segment.delete.delay.ms=1000\n",
+         group.initial.rebalance.delay.ms=0\nlog.segment.delete.delay.ms=1000\n{settings}",
         data.display()
     )
 }

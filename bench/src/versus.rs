@@ -46,6 +46,12 @@ pub struct Options {
     /// Only the rows in whose name one of these occurs, for example `Kafka` or `zstd`.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
+    /// A setting of every broker, by Kafka's name; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
+    /// A config of every topic that is measured; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub topic_config: Vec<(String, String)>,
     /// Where the data directories are made.
     #[arg(long, default_value = "/tmp")]
     pub dir: PathBuf,
@@ -55,6 +61,11 @@ pub struct Options {
     /// Put the table into this document, between the comments that bear the workload's name.
     #[arg(long, value_name = "FILE")]
     pub results: Option<PathBuf>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("it is KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 impl Options {
@@ -94,6 +105,11 @@ impl Options {
                 report.push_str(&format!(", warmed up for {} s at least", self.jvm_warmup_s));
             }
             report.push_str(".\n");
+        }
+        let said = self.set.iter().chain(&self.topic_config).map(|(key, value)| format!("`{key}={value}`"));
+        let said: Vec<String> = said.collect();
+        if !said.is_empty() {
+            report.push_str(&format!("With {}.\n", said.join(", ")));
         }
         report.push_str(&sheet.table());
         results::print(&report)?;

@@ -25,14 +25,18 @@ pub enum Server {
 impl Server {
     /// Starts what a contender needs.
     pub fn start(options: &Options, home: Option<&Home>, contender: Contender) -> Result<Self> {
-        let pelton =
-            |durability: &str| Broker::start(&options.pelton, &options.dir, &["--set", durability]).map(Self::Pelton);
+        let pelton = |durability: &str| {
+            let settings = options.set.iter().map(|(key, value)| format!("{key}={value}"));
+            let settings: Vec<String> = settings.chain([durability.to_owned()]).collect();
+            let args: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+            Broker::start(&options.pelton, &options.dir, &args).map(Self::Pelton)
+        };
         match contender {
             Contender::Fsync => pelton("durability=fsync"),
             Contender::Replicated => pelton("durability=replicated"),
             Contender::Kafka | Contender::KafkaFlushed => {
                 let home = home.context("rows of Kafka need --kafka")?;
-                Kafka::start(home, &options.dir).map(Self::Kafka)
+                Kafka::start(home, &options.dir, &options.set).map(Self::Kafka)
             }
         }
     }
@@ -98,6 +102,7 @@ impl Server {
 pub struct Rivals {
     servers: Vec<(Contender, Server)>,
     contenders: Vec<Contender>,
+    topic_configs: Vec<(String, String)>,
     topics: u64,
 }
 
@@ -111,7 +116,7 @@ impl Rivals {
                 servers.push((contender, Server::start(options, home, contender)?));
             }
         }
-        Ok(Self { servers, contenders, topics: 0 })
+        Ok(Self { servers, contenders, topic_configs: options.topic_config.clone(), topics: 0 })
     }
 
     /// Who takes part, in the order of the tables.
@@ -137,7 +142,9 @@ impl Rivals {
     pub fn topic(&mut self, contender: Contender, partitions: i32) -> Result<String> {
         self.topics += 1;
         let topic = format!("measured-{}", self.topics);
-        load::create_topic_with(self.server(contender).bootstrap(), &topic, partitions, contender.topic_configs())?;
+        let wanted = self.topic_configs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let configs: Vec<(&str, &str)> = contender.topic_configs().iter().copied().chain(wanted).collect();
+        load::create_topic_with(self.server(contender).bootstrap(), &topic, partitions, &configs)?;
         Ok(topic)
     }
 

@@ -81,7 +81,7 @@ impl Subject {
 
     fn start_kafka(means: Means<'_>, variant: Variant) -> Result<Self> {
         let home = means.kafka.context("rows of Kafka need --kafka")?;
-        let broker = Kafka::start(home, means.dir)?;
+        let broker = Kafka::start(home, means.dir, &[])?;
         load::create_topic(&broker.bootstrap, TOPIC, load::PARTITIONS)?;
         let System::Streams(guarantee) = variant.system else {
             return Ok(Self::Kafka { streams: None, broker });
