@@ -22,6 +22,7 @@ mod hooks;
 mod hostile;
 mod log_dirs;
 mod log_moves;
+mod newest;
 mod numbers;
 mod permissions;
 mod produce_fetch;

@@ -49,6 +49,9 @@ pub struct Marker {
     pub coordinator_epoch: i32,
     /// `true` commits, `false` aborts.
     pub commit: bool,
+    /// The version of the transaction (`transaction.version`). From 2 on every transaction has an epoch of its own
+    /// (KIP-890), and what ends it the next one: the epoch must be past the producer's (KIP-1228).
+    pub transaction_version: i8,
 }
 
 /// A question to a partition.

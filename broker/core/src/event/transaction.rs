@@ -17,7 +17,7 @@ pub enum TransactionRequest {
         /// What the producer believes that it is (KIP-360); `None` for a new instance.
         current: Option<(ProducerId, ProducerEpoch)>,
     },
-    /// AddPartitionsToTxn (v0-3). Answer: [`TransactionReply::Done`], when durable.
+    /// AddPartitionsToTxn. Answer: [`TransactionReply::Done`], when durable.
     AddPartitions {
         /// The transactional id.
         transactional_id: Arc<str>,
@@ -50,6 +50,18 @@ pub enum TransactionRequest {
         producer_epoch: ProducerEpoch,
         /// The partition that asks.
         partition: TopicPartition,
+    },
+    /// AddPartitionsToTxn that only verifies (v4-5): which of the partitions are enlisted in this producer's open
+    /// transaction? Answer: [`TransactionReply::Verified`].
+    VerifyAll {
+        /// The transactional id.
+        transactional_id: Arc<str>,
+        /// The producer.
+        producer_id: ProducerId,
+        /// Its epoch.
+        producer_epoch: ProducerEpoch,
+        /// The partitions in question.
+        partitions: Vec<TopicPartition>,
     },
     /// EndTxn. Answer: [`TransactionReply::Ended`], when the decision is durable; the markers follow.
     End {
@@ -180,6 +192,8 @@ pub enum TransactionReply {
     Initialized(InitializedProducer),
     /// It is done, and durable.
     Done,
+    /// Of each partition that was asked about, in that order, whether it is enlisted.
+    Verified(Vec<bool>),
     /// The transaction is decided.
     Ended(InitializedProducer),
     /// One transactional id.

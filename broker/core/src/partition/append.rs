@@ -128,13 +128,13 @@ impl Partition {
         marker: Marker,
         effects: &mut Vec<Effect>,
     ) {
-        let Marker { producer_id, producer_epoch, coordinator_epoch, commit } = marker;
+        let Marker { producer_id, producer_epoch, coordinator_epoch, commit, transaction_version: _ } = marker;
         let judged = self
             .check_storage()
             .and_then(
                 |()| if self.appends.len() < MAX_WAITING_APPENDS { Ok(()) } else { Err(Refusal::RequestTimedOut) },
             )
-            .and_then(|()| self.producers.judge_marker(producer_id, producer_epoch, coordinator_epoch));
+            .and_then(|()| self.producers.judge_marker(&marker));
         if judged.is_ok() {
             self.verifications.marker_passed(producer_id);
         }

@@ -8,7 +8,7 @@
 //! epoch never goes back; at most [`MAX_PRODUCERS`] are remembered, and one with an open transaction is
 //! never forgotten.
 
-use crate::event::{ProducedBatch, ProducerState};
+use crate::event::{Marker, ProducedBatch, ProducerState};
 use crate::model::{Offset, ProducerEpoch, ProducerId};
 use crate::refusal::Refusal;
 use pelton_record::{BatchHeader, NO_SEQUENCE};
@@ -66,6 +66,14 @@ struct Producer {
     /// First offset of the open transaction.
     open_since: Option<Offset>,
     used: u64,
+}
+
+impl Producer {
+    /// Whether a marker may carry the very epoch that the producer has. One of version 2 is of the epoch after that of its
+    /// transaction, so it finds its own epoch only when it comes again, or where there is no epoch after the largest.
+    fn may_be_marked_again(&self, marker: &Marker) -> bool {
+        marker.transaction_version < 2 || self.open_since.is_none() || self.epoch == ProducerEpoch(i16::MAX)
+    }
 }
 
 /// All producers of one partition.
@@ -138,17 +146,13 @@ impl Producers {
     ///
     /// # Errors
     /// [`Refusal::InvalidProducerEpoch`], [`Refusal::TransactionCoordinatorFenced`], [`Refusal::PolicyViolation`].
-    pub fn judge_marker(
-        &self,
-        producer_id: ProducerId,
-        epoch: ProducerEpoch,
-        coordinator_epoch: i32,
-    ) -> Result<bool, Refusal> {
+    pub fn judge_marker(&self, marker: &Marker) -> Result<bool, Refusal> {
+        let Marker { producer_id, producer_epoch: epoch, coordinator_epoch, .. } = *marker;
         let Some(known) = self.by_id.get(&producer_id) else {
             self.check_room()?;
             return Ok(true);
         };
-        if epoch < known.epoch {
+        if epoch < known.epoch || (epoch == known.epoch && !known.may_be_marked_again(marker)) {
             return Err(Refusal::InvalidProducerEpoch);
         }
         if known.coordinator_epoch.is_some_and(|newest| coordinator_epoch < newest) {

@@ -383,6 +383,7 @@ fn a_marker_for_group_offsets_lets_what_is_on_its_way_pass() {
         producer_epoch: ProducerEpoch(0),
         coordinator_epoch: 0,
         commit: true,
+        transaction_version: 1,
     };
     let envelope = |topic: &str| Envelope {
         to: PartId::Partition(TopicPartition::new(topic, 0)),

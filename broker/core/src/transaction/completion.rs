@@ -1,7 +1,7 @@
 //! Carrying a decision out: a marker to every enlisted partition, then the record that says so; and what time does.
 
 use super::state::{Status, Transaction};
-use super::{COORDINATOR_EPOCH, Question, Transactions, records};
+use super::{COORDINATOR_EPOCH, Question, TRANSACTION_VERSION, Transactions, records};
 use crate::coordinator::Outcome;
 use crate::event::{Marker, PartitionRequest, Reply, Request, TransactionResult};
 use crate::model::{PartId, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
@@ -59,6 +59,7 @@ impl Transactions {
             producer_epoch: decided.producer_epoch,
             coordinator_epoch: COORDINATOR_EPOCH,
             commit: decided.commits(),
+            transaction_version: TRANSACTION_VERSION,
         };
         let request = Request::Partition(PartitionRequest::WriteMarker(marker));
         out.ask(PartId::Partition(partition.clone()), question, request);

@@ -42,6 +42,8 @@ const MAX_DUE_PER_TICK: usize = 1_000;
 /// Epoch of this coordinator. A cluster of one node has only ever one coordinator of a transactional id, so its reign
 /// has no number to tell; markers carry it all the same, and partitions refuse lower ones.
 const COORDINATOR_EPOCH: i32 = 0;
+/// The version of this coordinator's transactions, which its markers carry.
+const TRANSACTION_VERSION: i8 = 1;
 
 /// The coordinator of the transactional ids that hash to one partition of `__transaction_state`.
 #[derive(Debug)]
@@ -168,6 +170,10 @@ impl Coordinator for Transactions {
             }
             TransactionRequest::Verify { transactional_id, producer_id, producer_epoch, partition } => {
                 let result = self.verify(&transactional_id, (producer_id, producer_epoch), &partition);
+                out.reply(who, reply(result));
+            }
+            TransactionRequest::VerifyAll { transactional_id, producer_id, producer_epoch, partitions } => {
+                let result = self.verify_all(&transactional_id, (producer_id, producer_epoch), &partitions);
                 out.reply(who, reply(result));
             }
             TransactionRequest::End { transactional_id, producer_id, producer_epoch, result } => {

@@ -6,6 +6,7 @@ use crate::coordinator::Outcome;
 use crate::event::{InitializedProducer, TransactionReply, TransactionRequest, TransactionResult};
 use crate::model::{ProducerEpoch, ProducerId, Timestamp, TopicPartition};
 use crate::refusal::Refusal;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Longest string of the record schema, in bytes.
@@ -22,6 +23,7 @@ impl TransactionRequest {
             | Self::AddPartitions { transactional_id, .. }
             | Self::AddOffsets { transactional_id, .. }
             | Self::Verify { transactional_id, .. }
+            | Self::VerifyAll { transactional_id, .. }
             | Self::End { transactional_id, .. }
             | Self::Describe { transactional_id } => Some(transactional_id),
         }
@@ -86,11 +88,34 @@ impl Transactions {
         producer: (ProducerId, ProducerEpoch),
         partition: &TopicPartition,
     ) -> Result<TransactionReply, Refusal> {
+        match self.open_partitions(id, producer)?.is_some_and(|enlisted| enlisted.contains(partition)) {
+            true => Ok(TransactionReply::Done),
+            false => Err(Refusal::TransactionNotEnlisted),
+        }
+    }
+
+    pub(super) fn verify_all(
+        &self,
+        id: &str,
+        producer: (ProducerId, ProducerEpoch),
+        partitions: &[TopicPartition],
+    ) -> Result<TransactionReply, Refusal> {
+        let enlisted = self.open_partitions(id, producer)?;
+        let is_enlisted = |partition| enlisted.is_some_and(|enlisted| enlisted.contains(partition));
+        Ok(TransactionReply::Verified(partitions.iter().map(is_enlisted).collect()))
+    }
+
+    /// The partitions of this producer's open transaction, if there is one.
+    fn open_partitions(
+        &self,
+        id: &str,
+        producer: (ProducerId, ProducerEpoch),
+    ) -> Result<Option<&BTreeSet<TopicPartition>>, Refusal> {
         let transaction = self.owned_by(id, producer)?;
         match transaction.status {
             Status::PrepareCommit | Status::PrepareAbort => Err(Refusal::ConcurrentTransactions),
-            Status::Ongoing if transaction.partitions.contains(partition) => Ok(TransactionReply::Done),
-            _ => Err(Refusal::TransactionNotEnlisted),
+            Status::Ongoing => Ok(Some(&transaction.partitions)),
+            Status::Empty | Status::CompleteCommit | Status::CompleteAbort => Ok(None),
         }
     }
 

@@ -123,6 +123,17 @@ impl Bench {
         })
     }
 
+    fn verify_all(&mut self, producer: InitializedProducer, indexes: &[i32]) -> Result<Vec<bool>, Refusal> {
+        let verified = self.ask(TransactionRequest::VerifyAll {
+            transactional_id: ID.into(),
+            producer_id: producer.producer_id,
+            producer_epoch: producer.producer_epoch,
+            partitions: indexes.iter().map(|index| partition(*index)).collect(),
+        })?;
+        let TransactionReply::Verified(enlisted) = verified else { panic!("{verified:?}") };
+        Ok(enlisted)
+    }
+
     fn answer_markers(&mut self, with: Result<(), Refusal>) {
         for (question, ..) in std::mem::take(&mut self.markers) {
             let appended = Appended { base_offset: 0, last_offset: 0, log_start: 0 };
@@ -186,6 +197,26 @@ fn a_commit_decides_then_marks_then_completes() {
     assert!(bench.end(producer, Commit).is_ok(), "a repetition");
     assert_eq!(refusal(bench.end(producer, Abort)), Refusal::InvalidTxnState);
     assert_eq!(refusal(bench.verify(producer, 0)), Refusal::TransactionNotEnlisted);
+}
+
+#[test]
+fn a_verification_of_many_tells_of_each_and_enlists_none() {
+    let mut bench = Bench::new();
+    let producer = bench.init();
+    assert_eq!(bench.verify_all(producer, &[0]), Ok(vec![false]), "nothing is open");
+    bench.add(producer, &[0, 2]).unwrap();
+    for _ in 0..2 {
+        assert_eq!(bench.verify_all(producer, &[2, 1, 0, 2]), Ok(vec![true, false, true, true]));
+    }
+    assert_eq!(bench.verify_all(producer, &[]), Ok(Vec::new()));
+    bench.end(producer, Abort).unwrap();
+    assert_eq!(bench.verify_all(producer, &[0]), Err(Refusal::ConcurrentTransactions));
+    bench.answer_markers(Ok(()));
+    assert_eq!(bench.verify_all(producer, &[0]), Ok(vec![false]), "it is over");
+    let newer = bench.init();
+    assert_eq!(bench.verify_all(producer, &[0]), Err(Refusal::ProducerFenced));
+    let other = InitializedProducer { producer_id: ProducerId(newer.producer_id.0 + 1), ..newer };
+    assert_eq!(bench.verify_all(other, &[0]), Err(Refusal::InvalidProducerIdMapping));
 }
 
 #[test]

@@ -12,6 +12,7 @@
 
 use super::{APIS, Answer, Handling, Scope};
 use crate::protocol::codec::{self, Malformed};
+use crate::protocol::newest;
 use crate::protocol::text;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
@@ -46,7 +47,7 @@ pub async fn handle(scope: Scope, _: ApiVersionsRequest) -> Option<ApiVersionsRe
 /// Answers a version that is not known.
 pub fn unknown_version(correlation_id: i32, control: bool) -> Result<Handling, Malformed> {
     let response = list(control).with_error_code(ResponseError::UnsupportedVersion.code());
-    let frame = codec::response_frame(correlation_id, 0, 0, &response)?;
+    let frame = codec::response_frame(correlation_id, 0, |frame| newest::write(&response, 0, frame))?;
     Ok(Box::new(move |scope| {
         // What v0 cannot tell its client is done to its connection all the same.
         scope.charging.charge_time(Duration::ZERO);

@@ -9,25 +9,20 @@
 //!
 //! Memory: some 30 bytes of answer for each partition that the broker has, and the request's, which takes at least 4 for each.
 
-use super::{Answer, Call, Handling, Scope};
+use super::Scope;
 use crate::auth::{AclOperation, Resource};
 use crate::driver::directories::placement::DirectoryIndex;
 use crate::driver::directories::{LogDirectories, absolute};
-use crate::protocol::answer_fields;
-use crate::protocol::codec::{Malformed, Prelude};
 use crate::protocol::error_code::{NONE, Operation, code};
 use crate::protocol::text;
-use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
-use kafka_protocol::messages::{ApiKey, DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
-use kafka_protocol::protocol::Encodable;
+use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
 use pelton_core::model::{METADATA_TOPIC, Offset, TopicPartition};
 use pelton_core::refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
 use std::sync::Arc;
 
 /// Bytes of a file system, and bytes of it that are free.
@@ -35,63 +30,8 @@ type Space = Option<(u64, u64)>;
 /// The logs of a directory by partition, copies that move there after the others.
 type Contents = BTreeMap<(TopicPartition, bool), DescribeLogDirsPartition>;
 
-/// The last version that the library writes; the next has one byte more for each directory.
-const LAST_WRITTEN: i16 = 4;
-
-/// Answers in the request's version.
-///
-/// # Errors
-/// A request that is not what its version says.
-pub fn serve(mut call: Call) -> Result<Handling, Malformed> {
-    let Prelude { version, correlation_id, .. } = call.prelude;
-    if version <= LAST_WRITTEN {
-        return super::serve(call, handle);
-    }
-    let request = super::decode_as(&mut call, LAST_WRITTEN)?;
-    Ok(Box::new(move |scope| {
-        let (admitted, numbers, charging) =
-            (scope.admitted.clone(), scope.server.metrics.clone(), scope.charging.clone());
-        Box::pin(async move {
-            let mut answering = pin!(handle(scope, request));
-            let settled = charging.settled(ApiKey::DescribeLogDirs, answering.as_mut());
-            let Some(response) = settled.await? else { return Ok(None) };
-            answer_fields::count_errors(&numbers, ApiKey::DescribeLogDirs, &response);
-            let frame = frame_of_v5(correlation_id, &response)?;
-            Ok(Some(Answer { frame: frame.into(), admitted: admitted.take() }))
-        })
-    }))
-}
-
-/// The answer in v5: as v4, with `is_cordoned` between the fields of a directory and its tagged ones.
-fn frame_of_v5(correlation_id: i32, response: &DescribeLogDirsResponse) -> Result<Bytes, Malformed> {
-    const NO_TAGS: u8 = 0;
-    const NOT_CORDONED: u8 = 0;
-    let failed = |error: &dyn std::fmt::Display| Malformed::Response(error.to_string());
-    let mut frame = BytesMut::new();
-    frame.put_i32(0);
-    frame.put_i32(correlation_id);
-    frame.put_u8(NO_TAGS);
-    frame.put_i32(response.throttle_time_ms);
-    frame.put_i16(response.error_code);
-    let mut count = response.results.len() + 1;
-    while count >= 0x80 {
-        frame.put_u8((count & 0x7f) as u8 | 0x80);
-        count >>= 7;
-    }
-    frame.put_u8(count as u8);
-    for result in &response.results {
-        result.encode(&mut frame, LAST_WRITTEN).map_err(|error| failed(&error))?;
-        frame.truncate(frame.len() - 1);
-        frame.put_slice(&[NOT_CORDONED, NO_TAGS]);
-    }
-    frame.put_u8(NO_TAGS);
-    let length = i32::try_from(frame.len() - 4).map_err(|error| failed(&error))?;
-    frame[..4].copy_from_slice(&length.to_be_bytes());
-    Ok(frame.freeze())
-}
-
 /// Describes the directories of this broker.
-async fn handle(scope: Scope, request: DescribeLogDirsRequest) -> Option<DescribeLogDirsResponse> {
+pub async fn handle(scope: Scope, request: DescribeLogDirsRequest) -> Option<DescribeLogDirsResponse> {
     if let Err(refusal) = scope.require(AclOperation::Describe, Resource::Cluster) {
         let error = if scope.version >= 3 { code(Operation::Admin, &refusal) } else { NONE };
         return Some(DescribeLogDirsResponse::default().with_error_code(error));

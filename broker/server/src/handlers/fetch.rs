@@ -32,6 +32,7 @@ use crate::protocol::answer_fields;
 use crate::protocol::codec::{Malformed, Prelude};
 use crate::protocol::error_code::{Operation, code};
 use crate::protocol::fetch_answer::{AnsweredPartition, AnsweredTopic, FetchAnswer};
+use crate::protocol::newest;
 use crate::quota::Charge;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, FetchRequest, TopicName};
@@ -56,7 +57,7 @@ const UNNAMED_BYTES: usize = 256;
 /// Decodes the request, and writes the answer around its records.
 pub fn serve(mut call: Call) -> Result<Handling, Malformed> {
     let Prelude { version, correlation_id, .. } = call.prelude;
-    let request = super::decode(&mut call)?;
+    let request = super::read(&mut call, newest::read)?;
     Ok(Box::new(move |scope| {
         let (admitted, numbers, charging) =
             (scope.admitted.clone(), scope.server.metrics.clone(), scope.charging.clone());

@@ -75,12 +75,13 @@ pub use scope::{ConnectionFacts, Scope, partition_answer, unexpected};
 use crate::net::memory::Class;
 use crate::protocol::answer_fields;
 use crate::protocol::codec::{self, Frame, Malformed, Prelude};
+use crate::protocol::newest::{self, Failed, Wire};
 use crate::protocol::shape::{self, Shape};
 use crate::protocol::shapes;
 use crate::server::Server;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
-use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use kafka_protocol::protocol::StrBytes;
 use std::any::Any;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -139,6 +140,9 @@ pub struct Call {
 
 macro_rules! api {
     ($key:ident, $min:literal ..= $max:literal, $shape:ident, $factor:literal, $handler:path) => {
+        api!($key, $min..=$max, $shape, $factor, $handler, Wire::PLAIN)
+    };
+    ($key:ident, $min:literal ..= $max:literal, $shape:ident, $factor:literal, $handler:path, $wire:expr) => {
         Api {
             key: ApiKey::$key,
             min: $min,
@@ -146,7 +150,7 @@ macro_rules! api {
             name: stringify!($key),
             shape: &shapes::$shape,
             memory_factor: $factor,
-            read: |call| serve(call, $handler),
+            read: |call| serve(call, $handler, $wire),
         }
     };
 }
@@ -164,7 +168,7 @@ pub static APIS: &[Api] = &[
             if call.prelude.version < 3 {
                 return produce_refused::serve(&call);
             }
-            serve(call, produce::handle)
+            serve(call, produce::handle, Wire::PLAIN)
         },
     },
     Api {
@@ -176,19 +180,10 @@ pub static APIS: &[Api] = &[
         memory_factor: 16,
         read: fetch::serve,
     },
-    Api {
-        key: ApiKey::ListOffsets,
-        min: 1,
-        max: 11,
-        name: "ListOffsets",
-        shape: &shapes::LIST_OFFSETS,
-        memory_factor: 32,
-        // v11 is written as v10 is.
-        read: |call| serve_as(call, 10, list_offsets::handle),
-    },
+    api!(ListOffsets, 1..=11, LIST_OFFSETS, 32, list_offsets::handle, newest::LIST_OFFSETS),
     api!(Metadata, 0..=13, METADATA, 64, metadata::handle),
-    api!(OffsetCommit, 2..=9, OFFSET_COMMIT, 32, offset_commit::handle),
-    api!(OffsetFetch, 1..=9, OFFSET_FETCH, 64, offset_fetch::handle),
+    api!(OffsetCommit, 2..=10, OFFSET_COMMIT, 32, offset_commit::handle, newest::OFFSET_COMMIT),
+    api!(OffsetFetch, 1..=10, OFFSET_FETCH, 64, offset_fetch::handle, newest::OFFSET_FETCH),
     api!(FindCoordinator, 0..=6, FIND_COORDINATOR, 256, find_coordinator::handle),
     api!(JoinGroup, 0..=9, JOIN_GROUP, 32, join_group::handle),
     api!(Heartbeat, 0..=4, HEARTBEAT, 8, heartbeat::handle),
@@ -203,10 +198,10 @@ pub static APIS: &[Api] = &[
     api!(DeleteRecords, 0..=2, DELETE_RECORDS, 32, delete_records::handle),
     api!(InitProducerId, 0..=5, INIT_PRODUCER_ID, 8, init_producer_id::handle),
     api!(OffsetForLeaderEpoch, 2..=4, OFFSET_FOR_LEADER_EPOCH, 32, offset_for_leader_epoch::handle),
-    api!(AddPartitionsToTxn, 0..=3, ADD_PARTITIONS_TO_TXN, 32, add_partitions_to_txn::handle),
+    api!(AddPartitionsToTxn, 0..=5, ADD_PARTITIONS_TO_TXN, 64, add_partitions_to_txn::handle),
     api!(AddOffsetsToTxn, 0..=4, ADD_OFFSETS_TO_TXN, 8, add_offsets_to_txn::handle),
     api!(EndTxn, 0..=4, END_TXN, 8, end_txn::handle),
-    api!(WriteTxnMarkers, 1..=1, WRITE_TXN_MARKERS, 128, write_txn_markers::handle),
+    api!(WriteTxnMarkers, 1..=2, WRITE_TXN_MARKERS, 128, write_txn_markers::handle, newest::WRITE_TXN_MARKERS),
     api!(TxnOffsetCommit, 0..=4, TXN_OFFSET_COMMIT, 32, txn_offset_commit::handle),
     api!(DescribeAcls, 1..=3, DESCRIBE_ACLS, 8, describe_acls::handle),
     api!(CreateAcls, 1..=3, CREATE_ACLS, 32, create_acls::handle),
@@ -214,15 +209,7 @@ pub static APIS: &[Api] = &[
     api!(DescribeConfigs, 1..=4, DESCRIBE_CONFIGS, 256, describe_configs::handle),
     api!(AlterConfigs, 0..=2, ALTER_CONFIGS, 128, alter_configs::handle),
     api!(AlterReplicaLogDirs, 1..=2, ALTER_REPLICA_LOG_DIRS, 32, alter_replica_log_dirs::handle),
-    Api {
-        key: ApiKey::DescribeLogDirs,
-        min: 1,
-        max: 5,
-        name: "DescribeLogDirs",
-        shape: &shapes::DESCRIBE_LOG_DIRS,
-        memory_factor: 32,
-        read: describe_log_dirs::serve,
-    },
+    api!(DescribeLogDirs, 1..=5, DESCRIBE_LOG_DIRS, 32, describe_log_dirs::handle, newest::DESCRIBE_LOG_DIRS),
     api!(SaslAuthenticate, 0..=2, SASL_AUTHENTICATE, 8, sasl_authenticate::handle),
     api!(CreatePartitions, 0..=3, CREATE_PARTITIONS, 64, create_partitions::handle),
     api!(DeleteGroups, 0..=2, DELETE_GROUPS, 64, delete_groups::handle),
@@ -343,12 +330,12 @@ pub fn receive(mut frame: Bytes, control: bool) -> Result<Received, Malformed> {
 
 /// What a handler comes to: an answer, none, or the end of the connection.
 trait Outcome {
-    type Response: Encodable + Any;
+    type Response: Any;
 
     fn response(self) -> Result<Option<Self::Response>, Malformed>;
 }
 
-impl<R: Encodable + Any> Outcome for Option<R> {
+impl<R: Any> Outcome for Option<R> {
     type Response = R;
 
     fn response(self) -> Result<Option<R>, Malformed> {
@@ -356,7 +343,7 @@ impl<R: Encodable + Any> Outcome for Option<R> {
     }
 }
 
-impl<R: Encodable + Any> Outcome for Result<Option<R>, Malformed> {
+impl<R: Any> Outcome for Result<Option<R>, Malformed> {
     type Response = R;
 
     fn response(self) -> Self {
@@ -364,26 +351,18 @@ impl<R: Encodable + Any> Outcome for Result<Option<R>, Malformed> {
     }
 }
 
-/// Decodes the request; its handler is run, and what it answers encoded, once there is a scope.
-fn serve<Q, F>(call: Call, handler: fn(Scope, Q) -> F) -> Result<Handling, Malformed>
-where
-    Q: Decodable + Send + 'static,
-    F: Future<Output: Outcome> + Send + 'static,
-{
-    let version = call.prelude.version;
-    serve_as(call, version, handler)
-}
+/// What a handler of that kind answers with.
+type Answered<F> = <<F as Future>::Output as Outcome>::Response;
 
-/// As [`serve`], where versions after `last` are written as that one is.
-fn serve_as<Q, F>(mut call: Call, last: i16, handler: fn(Scope, Q) -> F) -> Result<Handling, Malformed>
+/// Reads the request; its handler is run, and what it answers written, once there is a scope.
+fn serve<Q, F>(mut call: Call, handler: fn(Scope, Q) -> F, wire: Wire<Q, Answered<F>>) -> Result<Handling, Malformed>
 where
-    Q: Decodable + Send + 'static,
+    Q: Send + 'static,
     F: Future<Output: Outcome> + Send + 'static,
 {
     let Prelude { version, correlation_id, .. } = call.prelude;
-    let version = version.min(last);
     let (key, body_bytes) = (call.api.key, call.body.len());
-    let request = decode_as(&mut call, version)?;
+    let request = read(&mut call, wire.read)?;
     Ok(Box::new(move |mut scope| {
         scope.body_bytes = body_bytes;
         let header_version = key.response_header_version(version);
@@ -393,23 +372,19 @@ where
             let mut answering = pin!(handler(scope, request));
             let Some(response) = charging.settled(key, answering.as_mut()).await? else { return Ok(None) };
             answer_fields::count_errors(&numbers, key, &response);
-            let frame = codec::response_frame(correlation_id, header_version, version, &response)?;
+            let write = |frame: &mut BytesMut| (wire.write)(&response, version, frame);
+            let frame = codec::response_frame(correlation_id, header_version, write)?;
             Ok(Some(Answer { frame: frame.into(), admitted: admitted.take() }))
         })
     }))
 }
 
-/// Decodes the request.
-fn decode<Q: Decodable>(call: &mut Call) -> Result<Q, Malformed> {
+/// Reads the request.
+fn read<Q>(call: &mut Call, read: fn(&mut Bytes, i16) -> Result<Q, Failed>) -> Result<Q, Malformed> {
     let version = call.prelude.version;
-    decode_as(call, version)
-}
-
-/// Decodes the request, which is written as one of `written` is.
-fn decode_as<Q: Decodable>(call: &mut Call, written: i16) -> Result<Q, Malformed> {
-    Q::decode(&mut call.body, written).map_err(|error| Malformed::Body {
+    read(&mut call.body, version).map_err(|error| Malformed::Body {
         api: call.api.name,
-        version: call.prelude.version,
+        version,
         reason: error.to_string(),
     })
 }

@@ -1,14 +1,16 @@
-//! OffsetFetch (key 9), v1-9: the offsets that groups have committed.
+//! OffsetFetch (key 9), v1-10: the offsets that groups have committed.
 //!
 //! Topics may be null from v2 on: all that the group has committed. v5 added leader epochs, v7 `require_stable`
 //! (KIP-447): where a partition has offsets of an open transaction, all that were asked for are refused, each by itself as
 //! clients expect it; they ask again for all of them in any case. v8 asks for several groups at once. v9 added the member's epoch of KIP-848, which is not checked for classic groups.
-//! Topics that the client may not describe are refused one by one, or left out where all are asked for.
+//! v10 names topics by their ids, here and in the answer. Topics that the client may not describe are refused one by one, or left out
+//! where all are asked for; so are ids that no topic has (UNKNOWN_TOPIC_ID, also for an id of zeros), and offsets of topics that
+//! have no id any more.
 //!
 //! A group that is named twice in one request is refused the second time: the answer is so bounded by what is
 //! committed, and not by how often it is asked for.
 //!
-//! Left out: v10 (topic ids). Memory: 64 times the request, for the partitions and what is committed of each.
+//! Memory: 64 times the request, for the partitions and what is committed of each.
 
 use super::Scope;
 use super::scope::unexpected;
@@ -23,16 +25,37 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use pelton_core::cluster::ClusterImage;
 use pelton_core::event::{CommittedOffset, GroupReply, GroupRequest};
 use pelton_core::model::TopicPartition;
 use pelton_core::refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// A topic and the partitions of it that a request names.
-type AskedTopic = (TopicName, Vec<i32>);
+struct AskedTopic {
+    name: TopicName,
+    /// From v10 on, instead of the name.
+    id: Uuid,
+    partitions: Vec<i32>,
+}
+
 /// A topic and its partitions: index, error, and what is committed.
-type FoundTopic = (Arc<str>, Vec<(i32, i16, Option<CommittedOffset>)>);
+struct FoundTopic {
+    name: Arc<str>,
+    /// From v10 on.
+    id: Uuid,
+    partitions: Vec<(i32, i16, Option<CommittedOffset>)>,
+}
+
+/// What a request names, once its topics were looked up.
+struct Named {
+    partitions: Vec<TopicPartition>,
+    /// What it calls the topics of those partitions.
+    ids: BTreeMap<Arc<str>, Uuid>,
+    refused: Vec<FoundTopic>,
+}
 
 /// What the coordinator tells of partitions.
 type Committed = Vec<(TopicPartition, Option<CommittedOffset>)>;
@@ -55,7 +78,11 @@ pub async fn handle(scope: Scope, request: OffsetFetchRequest) -> Option<OffsetF
         let mut groups = Vec::with_capacity(request.groups.len());
         let mut seen: BTreeSet<StrBytes> = BTreeSet::new();
         for group in request.groups {
-            let named = |topic: OffsetFetchRequestTopics| -> AskedTopic { (topic.name, topic.partition_indexes) };
+            let named = |topic: OffsetFetchRequestTopics| AskedTopic {
+                name: topic.name,
+                id: topic.topic_id,
+                partitions: topic.partition_indexes,
+            };
             let topics = group.topics.map(|topics| topics.into_iter().map(named).collect());
             let found = if seen.insert(group.group_id.0.clone()) {
                 fetch(&scope, &group.group_id.0, topics, request.require_stable).await
@@ -71,7 +98,11 @@ pub async fn handle(scope: Scope, request: OffsetFetchRequest) -> Option<OffsetF
         }
         return Some(OffsetFetchResponse::default().with_groups(groups));
     }
-    let named = |topic: OffsetFetchRequestTopic| -> AskedTopic { (topic.name, topic.partition_indexes) };
+    let named = |topic: OffsetFetchRequestTopic| AskedTopic {
+        name: topic.name,
+        id: Uuid::nil(),
+        partitions: topic.partition_indexes,
+    };
     let topics = request.topics.map(|topics| topics.into_iter().map(named).collect());
     let found = fetch(&scope, &request.group_id.0, topics, request.require_stable).await;
     let topics = found.topics.into_iter().map(|topic| single_topic(scope.version, topic)).collect();
@@ -81,9 +112,8 @@ pub async fn handle(scope: Scope, request: OffsetFetchRequest) -> Option<OffsetF
 
 /// The offsets of these topics, or of all that the client may see.
 async fn fetch(scope: &Scope, group: &str, topics: Option<Vec<AskedTopic>>, require_stable: bool) -> Found {
-    let mut refused = Vec::new();
-    let asked = topics.map(|topics| allowed(scope, topics, &mut refused));
-    let all = asked.is_none();
+    let named = topics.map(|topics| look_up(scope, topics));
+    let asked = named.as_ref().map(|named| named.partitions.clone());
     let told = |refusal: &Refusal| code(Operation::Group, refusal);
     let (offsets, error) = match ask(scope, group, asked.clone(), require_stable).await {
         Ok(offsets) => (offsets, NONE),
@@ -99,29 +129,55 @@ async fn fetch(scope: &Scope, group: &str, topics: Option<Vec<AskedTopic>>, requ
         Err(refusal) => return Found::refused(told(&refusal)),
     };
     let mut topics = by_topic(offsets, error);
-    if all {
-        topics.retain(|(name, _)| scope.authorize(AclOperation::Describe, Resource::Topic(name)));
+    match named {
+        Some(named) => {
+            for topic in &mut topics {
+                topic.id = named.ids.get(&topic.name).copied().unwrap_or_default();
+            }
+            topics.extend(named.refused);
+        }
+        None => {
+            topics.retain(|topic| scope.authorize(AclOperation::Describe, Resource::Topic(&topic.name)));
+            if scope.version >= 10 {
+                topics = with_ids(&scope.image(), topics);
+            }
+        }
     }
-    topics.extend(refused);
     Found { error: NONE, topics }
 }
 
 /// The partitions of the topics that the client may describe; the others are refused.
-fn allowed(scope: &Scope, topics: Vec<AskedTopic>, refused: &mut Vec<FoundTopic>) -> Vec<TopicPartition> {
-    let mut partitions = Vec::new();
-    for (topic, indexes) in topics {
-        let name: Arc<str> = topic.0.as_str().into();
-        match scope.require(AclOperation::Describe, Resource::Topic(&name)) {
-            Ok(()) => {
-                partitions.extend(indexes.into_iter().map(|index| TopicPartition::new(name.clone(), index)));
+fn look_up(scope: &Scope, topics: Vec<AskedTopic>) -> Named {
+    let image = scope.image();
+    let mut named = Named { partitions: Vec::new(), ids: BTreeMap::new(), refused: Vec::new() };
+    for AskedTopic { name, id, partitions } in topics {
+        let found = match scope.version {
+            10.. => scope.topic_by_id(AclOperation::Describe, &image, id).map(|(name, _)| name.clone()),
+            _ => scope.require(AclOperation::Describe, Resource::Topic(&name)).map(|()| name.0.as_str().into()),
+        };
+        match found {
+            Ok(name) => {
+                let of_topic = |index| TopicPartition::new(name.clone(), index);
+                named.partitions.extend(partitions.into_iter().map(of_topic));
+                named.ids.insert(name, id);
             }
             Err(refusal) => {
                 let error = code(Operation::Group, &refusal);
-                refused.push((name, indexes.into_iter().map(|index| (index, error, None)).collect()));
+                let partitions = partitions.into_iter().map(|index| (index, error, None)).collect();
+                named.refused.push(FoundTopic { name: name.0.as_str().into(), id, partitions });
             }
         }
     }
-    partitions
+    named
+}
+
+/// Those of the topics that there are, with their ids: by its id nothing else can be named.
+fn with_ids(image: &ClusterImage, topics: Vec<FoundTopic>) -> Vec<FoundTopic> {
+    let known = topics.into_iter().filter_map(|topic| {
+        let id = text::uuid(image.topic(&topic.name)?.id);
+        Some(FoundTopic { id, ..topic })
+    });
+    known.collect()
 }
 
 /// Partitions of which nothing is told but an error.
@@ -147,10 +203,12 @@ fn by_topic(offsets: Committed, error: i16) -> Vec<FoundTopic> {
     for (partition, found) in offsets {
         topics.entry(partition.topic).or_default().push((partition.partition, error, found));
     }
-    topics.into_iter().collect()
+    let found = |(name, partitions)| FoundTopic { name, id: Uuid::nil(), partitions };
+    topics.into_iter().map(found).collect()
 }
 
-fn single_topic(version: i16, (name, partitions): FoundTopic) -> OffsetFetchResponseTopic {
+fn single_topic(version: i16, topic: FoundTopic) -> OffsetFetchResponseTopic {
+    let FoundTopic { name, partitions, .. } = topic;
     let partitions = partitions.into_iter().map(|(index, error, found)| {
         let epoch = found.as_ref().and_then(|found| found.leader_epoch).map_or(-1, |epoch| epoch.0);
         OffsetFetchResponsePartition::default()
@@ -163,7 +221,7 @@ fn single_topic(version: i16, (name, partitions): FoundTopic) -> OffsetFetchResp
     OffsetFetchResponseTopic::default().with_name(TopicName(text::wire(&name))).with_partitions(partitions.collect())
 }
 
-fn grouped_topic((name, partitions): FoundTopic) -> OffsetFetchResponseTopics {
+fn grouped_topic(FoundTopic { name, id, partitions }: FoundTopic) -> OffsetFetchResponseTopics {
     let partitions = partitions.into_iter().map(|(index, error, found)| {
         OffsetFetchResponsePartitions::default()
             .with_partition_index(index)
@@ -172,5 +230,19 @@ fn grouped_topic((name, partitions): FoundTopic) -> OffsetFetchResponseTopics {
             .with_committed_leader_epoch(found.as_ref().and_then(|f| f.leader_epoch).map_or(-1, |epoch| epoch.0))
             .with_metadata(Some(text::wire(found.as_ref().map_or("", |found| &found.metadata))))
     });
-    OffsetFetchResponseTopics::default().with_name(TopicName(text::wire(&name))).with_partitions(partitions.collect())
+    OffsetFetchResponseTopics::default()
+        .with_name(TopicName(text::wire(&name)))
+        .with_topic_id(id)
+        .with_partitions(partitions.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_its_id_only_a_topic_that_is_there_can_be_told_of() {
+        let found = FoundTopic { name: "gone".into(), id: Uuid::nil(), partitions: vec![(0, NONE, None)] };
+        assert!(with_ids(&ClusterImage::default(), vec![found]).is_empty());
+    }
 }

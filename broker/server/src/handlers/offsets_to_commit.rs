@@ -12,10 +12,11 @@ use crate::hooks::commit::Committed;
 use crate::protocol::error_code::{NONE, Operation, code};
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
-use pelton_core::cluster::ClusterImage;
+use pelton_core::cluster::TopicImage;
 use pelton_core::event::{CommitOffset, GroupReply, GroupRequest};
 use pelton_core::model::{LeaderEpoch, Offset};
 use pelton_core::refusal::Refusal;
+use std::sync::Arc;
 
 /// One partition of a request.
 pub struct Asked<'a> {
@@ -44,16 +45,16 @@ impl OffsetsToCommit {
         Self { offsets: Vec::new(), allowed, topics: Vec::new() }
     }
 
-    /// Looks up the partitions that a request names under one topic.
-    pub fn add<'a>(
+    /// Looks up the partitions that a request names under one topic; `find` finds the topic if the client may read it.
+    pub fn add<'a, 'i>(
         &mut self,
         scope: &Scope,
-        image: &ClusterImage,
         topic: &TopicName,
+        find: impl FnOnce() -> Result<(&'i Arc<str>, &'i TopicImage), Refusal>,
         asked: impl ExactSizeIterator<Item = Asked<'a>>,
     ) {
         let max_metadata = scope.server.core.offset_metadata_max_bytes;
-        let readable = self.allowed.clone().and_then(|()| scope.topic(AclOperation::Read, image, topic));
+        let readable = self.allowed.clone().and_then(|()| find());
         let mut partitions = Vec::with_capacity(asked.len());
         for asked in asked {
             let target = readable
@@ -76,7 +77,7 @@ impl OffsetsToCommit {
         self.topics.push((topic.clone(), partitions));
     }
 
-    /// The error code of each partition, as that operation tells it.
+    /// The error code of each partition, as that operation tells it, by topic in the order in which they were added.
     pub fn error_codes(self, operation: Operation, committed: Result<(), Refusal>) -> ByTopic<(i32, i16)> {
         let whole = committed.err();
         let error_code = |refusal: Option<Refusal>| {

@@ -38,7 +38,8 @@ pub async fn handle(scope: Scope, request: TxnOffsetCommitRequest) -> Option<Txn
             leader_epoch: asked.committed_leader_epoch,
             metadata: asked.committed_metadata.as_ref(),
         });
-        checked.add(&scope, &image, &topic.name, asked);
+        let find = || scope.topic(AclOperation::Read, &image, &topic.name);
+        checked.add(&scope, &topic.name, find, asked);
     }
     let offsets = std::mem::take(&mut checked.offsets);
     let committed = if offsets.is_empty() { Ok(()) } else { commit_all(&scope, &request, offsets).await };

@@ -59,7 +59,8 @@ macro_rules! of_every_api {
             InitProducerId => InitProducerIdResponse timed { (error_code) }
             OffsetForLeaderEpoch => OffsetForLeaderEpochResponse timed { (topics.partitions[error_code]) }
             AddPartitionsToTxn => AddPartitionsToTxnResponse timed {
-                (error_code), (results_by_topic_v3_and_below.results_by_partition[partition_error_code])
+                (error_code), (results_by_topic_v3_and_below.results_by_partition[partition_error_code]),
+                (results_by_transaction.topic_results.results_by_partition[partition_error_code])
             }
             AddOffsetsToTxn => AddOffsetsToTxnResponse timed { (error_code) }
             EndTxn => EndTxnResponse timed { (error_code) }

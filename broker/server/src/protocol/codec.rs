@@ -4,6 +4,7 @@
 //! version follows from the API and its version, with one exception: the response to ApiVersions has header
 //! version 0 always, since its reader does not know yet what the broker speaks.
 
+use super::newest::Failed;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable};
@@ -167,6 +168,9 @@ impl Prelude {
     }
 }
 
+/// Room for the length and the header of a response.
+const HEADER_BYTES: usize = 16;
+
 /// Reads the request header of that version off the front of the frame.
 ///
 /// # Errors
@@ -175,23 +179,21 @@ pub fn request_header(frame: &mut Bytes, header_version: i16) -> Result<RequestH
     RequestHeader::decode(frame, header_version).map_err(|_| Malformed::Header)
 }
 
-/// A response as one frame, its length in front.
+/// A response as one frame, its length in front. `write` writes its body behind what is there.
 ///
 /// # Errors
 /// [`Malformed::Response`] when the handler filled a field that the version does not have.
-pub fn response_frame<R: Encodable>(
+pub fn response_frame(
     correlation_id: i32,
     header_version: i16,
-    version: i16,
-    response: &R,
+    write: impl FnOnce(&mut BytesMut) -> Result<(), Failed>,
 ) -> Result<Bytes, Malformed> {
     let failed = |error: &dyn std::fmt::Display| Malformed::Response(error.to_string());
     let header = ResponseHeader::default().with_correlation_id(correlation_id);
-    let size = response.compute_size(version).map_err(|e| failed(&e))?;
-    let mut frame = BytesMut::with_capacity(size + 16);
+    let mut frame = BytesMut::with_capacity(HEADER_BYTES);
     frame.put_i32(0);
     header.encode(&mut frame, header_version).map_err(|e| failed(&e))?;
-    response.encode(&mut frame, version).map_err(|e| failed(&e))?;
+    write(&mut frame).map_err(|e| failed(&e))?;
     let length = i32::try_from(frame.len() - 4).map_err(|e| failed(&e))?;
     frame[..4].copy_from_slice(&length.to_be_bytes());
     Ok(frame.freeze())

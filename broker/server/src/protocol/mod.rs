@@ -10,6 +10,7 @@ pub mod answer_fields;
 pub mod codec;
 pub mod error_code;
 pub mod fetch_answer;
+pub mod newest;
 pub mod records;
 pub mod shape;
 pub mod shapes;

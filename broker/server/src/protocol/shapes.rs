@@ -111,6 +111,7 @@ pub const OFFSET_COMMIT: Shape = Shape {
         field(2, 4, I64),
         always(Kind::Structs(&[
             field(0, 9, TEXT),
+            field(10, EVER, UUID),
             always(Kind::Structs(&[always(I32), always(I64), field(6, EVER, I32), always(TEXT)])),
         ])),
     ],
@@ -129,7 +130,7 @@ pub const OFFSET_FETCH: Shape = Shape {
                 always(TEXT),
                 field(9, EVER, TEXT),
                 field(9, EVER, I32),
-                always(Kind::Structs(NAMED_PARTITIONS)),
+                always(Kind::Structs(&[field(0, 9, TEXT), field(10, EVER, UUID), always(Kind::List(&I32))])),
             ]),
         ),
         field(7, EVER, BYTE),
@@ -239,10 +240,26 @@ pub const DELETE_RECORDS: Shape = Shape {
 pub const INIT_PRODUCER_ID: Shape =
     Shape { flexible_from: 2, fields: &[always(TEXT), always(I32), field(3, EVER, I64), field(3, EVER, I16)] };
 
-/// AddPartitionsToTxn, as clients send it.
+/// AddPartitionsToTxn, as clients send it, and from v4 on as brokers do.
 pub const ADD_PARTITIONS_TO_TXN: Shape = Shape {
     flexible_from: 3,
-    fields: &[always(TEXT), always(I64), always(I16), always(Kind::Structs(NAMED_PARTITIONS))],
+    fields: &[
+        field(
+            4,
+            EVER,
+            Kind::Structs(&[
+                always(TEXT),
+                always(I64),
+                always(I16),
+                always(BYTE),
+                always(Kind::Structs(NAMED_PARTITIONS)),
+            ]),
+        ),
+        field(0, 3, TEXT),
+        field(0, 3, I64),
+        field(0, 3, I16),
+        field(0, 3, Kind::Structs(NAMED_PARTITIONS)),
+    ],
 };
 
 /// AddOffsetsToTxn.

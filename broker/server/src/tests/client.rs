@@ -84,6 +84,13 @@ impl Client {
 
     /// Sends a request of a version that is written as another one is.
     pub async fn send_written_as<Q: Request>(&mut self, version: i16, written: i16, request: &Q) -> i32 {
+        let mut body = BytesMut::new();
+        request.encode(&mut body, written).unwrap();
+        self.send_body::<Q>(version, &body).await
+    }
+
+    /// Sends the body of a request as it is.
+    pub async fn send_body<Q: Request>(&mut self, version: i16, body: &[u8]) -> i32 {
         self.correlation_id += 1;
         let header = RequestHeader::default()
             .with_request_api_key(Q::KEY)
@@ -93,7 +100,7 @@ impl Client {
         let mut frame = BytesMut::new();
         frame.put_i32(0);
         header.encode(&mut frame, Q::header_version(version)).unwrap();
-        request.encode(&mut frame, written).unwrap();
+        frame.put_slice(body);
         let length = frame.len() as i32 - 4;
         frame[..4].copy_from_slice(&length.to_be_bytes());
         self.stream.write_all(&frame).await.unwrap();
@@ -117,10 +124,23 @@ impl Client {
     where
         Q::Response: Debug,
     {
+        self.receive_written_as::<Q>(version, version, correlation_id).await
+    }
+
+    /// The answer to a request of a version whose answers are written as those of another one are.
+    pub async fn receive_written_as<Q: Request>(
+        &mut self,
+        version: i16,
+        written: i16,
+        correlation_id: i32,
+    ) -> Q::Response
+    where
+        Q::Response: Debug,
+    {
         let mut frame = self.frame().await.expect("the broker answers");
         let header = ResponseHeader::decode(&mut frame, Q::Response::header_version(version)).unwrap();
         assert_eq!(header.correlation_id, correlation_id, "answers come in order");
-        let response = Q::Response::decode(&mut frame, version).unwrap();
+        let response = Q::Response::decode(&mut frame, written).unwrap();
         assert!(!frame.has_remaining(), "the answer is longer than its version");
         if let Some(wanted) = self.look_for {
             self.told.insert((Q::KEY, version), format!("{response:?}").contains(wanted));
@@ -133,6 +153,15 @@ impl Client {
         Q::Response: Debug,
     {
         let correlation_id = self.send(version, request).await;
+        self.receive::<Q>(version, correlation_id).await
+    }
+
+    /// As [`Client::call`], with a body as it is.
+    pub async fn call_body<Q: Request>(&mut self, version: i16, body: &[u8]) -> Q::Response
+    where
+        Q::Response: Debug,
+    {
+        let correlation_id = self.send_body::<Q>(version, body).await;
         self.receive::<Q>(version, correlation_id).await
     }
 

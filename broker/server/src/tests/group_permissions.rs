@@ -2,6 +2,7 @@
 
 use super::client::*;
 use super::groups::{commit, committed, find_coordinator, join, sync};
+use super::newest::*;
 use crate::Broker;
 use crate::auth::{AclOperation, Authorizer, Resource, Subject};
 use kafka_protocol::messages::*;
@@ -211,6 +212,38 @@ async fn others_are_answered_beside_those_that_are_denied() {
     let answer = client.call(2, &DeleteGroupsRequest::default().with_groups_names(both)).await;
     let errors: Vec<i16> = answer.results.iter().map(|result| result.error_code).collect();
     assert_eq!(errors, [GROUP, 0]);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_topic_that_is_named_by_its_id_is_refused_by_its_name() {
+    let (_temporary, broker, denying, mut client) = denying().await;
+    let id = crate::protocol::text::uuid(broker.image().topic("t").unwrap().id);
+    let unknown = uuid::Uuid::from_u128(9);
+    let commit = offset_commit_v10(&commit_by_id("g", &[(id, &[(0, 2)]), (unknown, &[(0, 2)])]));
+    let fetch = offset_fetch_v10(&fetch_by_id("g", Some(&[(id, &[0]), (unknown, &[0])])));
+    let all = offset_fetch_v10(&fetch_by_id("g", None));
+    let mut refused = async |body: &[u8]| {
+        let answer = client.call_body::<OffsetCommitRequest>(10, body).await;
+        let code = |topic: &offset_commit_response::OffsetCommitResponseTopic| topic.partitions[0].error_code;
+        answer.topics.iter().map(code).collect::<Vec<i16>>()
+    };
+    denying.deny(AclOperation::Read, "group g");
+    assert_eq!(refused(&commit).await, [GROUP, GROUP], "nothing is looked at");
+    denying.deny(AclOperation::Read, "topic t");
+    assert_eq!(refused(&commit).await, [TOPIC, 100]);
+    denying.deny(AclOperation::Describe, "group g");
+    let answer = client.call_body::<OffsetFetchRequest>(10, &fetch).await;
+    assert_eq!((answer.groups[0].error_code, answer.groups[0].topics.len()), (GROUP, 0));
+    denying.deny(AclOperation::Describe, "topic t");
+    let answer = client.call_body::<OffsetFetchRequest>(10, &fetch).await;
+    let codes: Vec<_> =
+        answer.groups[0].topics.iter().map(|topic| (topic.topic_id, topic.partitions[0].error_code)).collect();
+    assert_eq!(codes, [(id, TOPIC), (unknown, 100)]);
+    let answer = client.call_body::<OffsetFetchRequest>(10, &all).await;
+    assert_eq!((answer.groups[0].error_code, answer.groups[0].topics.len()), (0, 0));
+    denying.allow_all();
+    assert_eq!(committed(&mut client, "g").await.0, 1, "nothing was committed");
     broker.stop().await;
 }
 

@@ -154,6 +154,14 @@ async fn who_may_do_nothing_to_transactions_is_told_so() {
     let added = client.call(3, &add).await;
     let code = added.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code;
     assert_eq!(code, TRANSACTIONAL_ID);
+    let transaction = add_partitions_to_txn_request::AddPartitionsToTxnTransaction::default()
+        .with_transactional_id(id())
+        .with_topics(add.v3_and_below_topics.clone());
+    let batched = AddPartitionsToTxnRequest::default().with_transactions(vec![transaction]);
+    for version in [4, 5] {
+        let added = client.call(version, &batched).await;
+        assert_eq!((added.error_code, added.results_by_transaction.len()), (CLUSTER, 0), "v{version}");
+    }
     let described = client.call(0, &DescribeTransactionsRequest::default().with_transactional_ids(vec![id()])).await;
     assert_eq!(described.transaction_states[0].error_code, TRANSACTIONAL_ID);
     let topic = write_txn_markers_request::WritableTxnMarkerTopic::default()
@@ -170,6 +178,10 @@ async fn who_may_do_nothing_to_transactions_is_told_so() {
         let written = client.call(1, &markers).await;
         assert_eq!(written.markers[0].topics[0].partitions[0].error_code, 3, "{operation:?}");
     }
+    *allowing.0.lock().unwrap() = vec![AclOperation::ClusterAction];
+    let added = client.call(4, &batched).await;
+    let code = added.results_by_transaction[0].topic_results[0].results_by_partition[0].partition_error_code;
+    assert_eq!((added.error_code, code), (0, 3), "brokers need no right to the id or to the topic");
     for operation in [AclOperation::IdempotentWrite, AclOperation::Write] {
         *allowing.0.lock().unwrap() = vec![operation];
         assert_eq!(client.call(4, &idempotent()).await.error_code, 0, "{operation:?}");

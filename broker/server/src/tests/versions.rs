@@ -1,4 +1,5 @@
 use super::client::*;
+use super::newest::*;
 use crate::handlers::APIS;
 use bytes::{Buf, BufMut, BytesMut};
 use kafka_protocol::messages::*;
@@ -32,8 +33,8 @@ const SERVED: &[(i16, i16, i16)] = &[
     (1, 4, 18),
     (2, 1, 11),
     (3, 0, 13),
-    (8, 2, 9),
-    (9, 1, 9),
+    (8, 2, 10),
+    (9, 1, 10),
     (10, 0, 6),
     (11, 0, 9),
     (12, 0, 4),
@@ -48,10 +49,10 @@ const SERVED: &[(i16, i16, i16)] = &[
     (21, 0, 2),
     (22, 0, 5),
     (23, 2, 4),
-    (24, 0, 3),
+    (24, 0, 5),
     (25, 0, 4),
     (26, 0, 4),
-    (27, 1, 1),
+    (27, 1, 2),
     (28, 0, 4),
     (29, 1, 3),
     (30, 1, 3),
@@ -205,11 +206,19 @@ pub async fn ask_in_every_version(client: &mut Client) {
                 .with_group_id(GroupId(text("g"))).with_topics(Some(vec![topic]));
             OffsetFetchRequest::default().with_groups(vec![group])
         });
+        by_topic_id(client, id).await;
         configs(client, name).await;
         every_version!(client, 0..=3, version => {
             let topic = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
                 .with_name(topic_name(name)).with_partitions(vec![0]);
             AddPartitionsToTxnRequest::default().with_v3_and_below_topics(vec![topic])
+        });
+        every_version!(client, 4..=5, version => {
+            let topic = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
+                .with_name(topic_name(name)).with_partitions(vec![0]);
+            let transaction = add_partitions_to_txn_request::AddPartitionsToTxnTransaction::default()
+                .with_verify_only(known).with_topics(vec![topic]);
+            AddPartitionsToTxnRequest::default().with_transactions(vec![transaction])
         });
         every_version!(client, 0..=4, version => {
             let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default();
@@ -221,6 +230,15 @@ pub async fn ask_in_every_version(client: &mut Client) {
     groups_and_topics(client).await;
     tools(client).await;
     security(client).await;
+}
+
+/// The versions of groups' offsets that name topics by their ids.
+async fn by_topic_id(client: &mut Client, id: uuid::Uuid) {
+    let body = offset_commit_v10(&commit_by_id("g", &[(id, &[(0, 1)])]));
+    client.call_body::<OffsetCommitRequest>(10, &body).await;
+    for topics in [Some(&[(id, &[0][..])][..]), None] {
+        client.call_body::<OffsetFetchRequest>(10, &offset_fetch_v10(&fetch_by_id("g", topics))).await;
+    }
 }
 
 async fn configs(client: &mut Client, name: &str) {
@@ -333,12 +351,14 @@ async fn tools(client: &mut Client) {
                 .with_feature(text(if name == "t" { "transaction.version" } else { name })).with_max_version_level(1);
             UpdateFeaturesRequest::default().with_feature_updates(vec![update])
         });
-        every_version!(client, 1..=1, version => {
-            let topic = write_txn_markers_request::WritableTxnMarkerTopic::default()
-                .with_name(topic_name(name)).with_partition_indexes(vec![0]);
-            let marker = write_txn_markers_request::WritableTxnMarker::default().with_topics(vec![topic]);
-            WriteTxnMarkersRequest::default().with_markers(vec![marker])
-        });
+        let topic = write_txn_markers_request::WritableTxnMarkerTopic::default()
+            .with_name(topic_name(name))
+            .with_partition_indexes(vec![0]);
+        let marker = write_txn_markers_request::WritableTxnMarker::default().with_topics(vec![topic]);
+        let markers = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+        client.call(1, &markers).await;
+        let id = client.send_body::<WriteTxnMarkersRequest>(2, &write_txn_markers_v2(&markers, 2)).await;
+        client.receive_written_as::<WriteTxnMarkersRequest>(2, 1, id).await;
         every_version!(client, 0..=0, version => {
             let topic = describe_producers_request::TopicRequest::default()
                 .with_name(topic_name(name)).with_partition_indexes(vec![0]);

@@ -132,6 +132,8 @@ impl History {
                     producer_epoch: ProducerEpoch(*epoch),
                     coordinator_epoch: 0,
                     commit,
+                    // What ends a transaction in the epoch after its own does so in every version.
+                    transaction_version: if fence { 2 } else { 1 },
                 };
                 self.tokens += 1;
                 self.waiting.insert(Token(self.tokens), Acks::All);

@@ -79,7 +79,7 @@ fn a_transaction_of_nothing_but_emptied_batches_opens_and_ends() {
     let restarted = Bench::open("orders", CoreConfig::default(), bench.log());
     assert_eq!(restarted.partition.watermarks().last_stable, 0, "a restart knows that it is open");
     let (producer_id, producer_epoch) = (ProducerId(7), ProducerEpoch(0));
-    let marker = Marker { producer_id, producer_epoch, coordinator_epoch: 0, commit: false };
+    let marker = Marker { producer_id, producer_epoch, coordinator_epoch: 0, commit: false, transaction_version: 1 };
     bench.ask(3, PartitionRequest::WriteMarker(marker));
     bench.flush(4);
     assert_eq!(bench.offsets(3), Some((3, 3)));

@@ -74,7 +74,7 @@ fn a_marker_without_room_leaves_its_transaction_open() {
     let before = state(&bench);
     bench.partition.performed_before(1);
     let (producer_id, producer_epoch) = (ProducerId(7), ProducerEpoch(0));
-    let marker = Marker { producer_id, producer_epoch, coordinator_epoch: 0, commit: false };
+    let marker = Marker { producer_id, producer_epoch, coordinator_epoch: 0, commit: false, transaction_version: 1 };
     bench.ask(2, PartitionRequest::WriteMarker(marker));
     no_room(&mut bench, 2);
     assert!(matches!(bench.refusal(2), Refusal::NoRoom(_)));

@@ -33,11 +33,22 @@ fn begin(bench: &mut Bench, producer: i64, sequence: i32) {
 }
 
 fn marker(producer: i64, epoch: i16, coordinator_epoch: i32, commit: bool) -> PartitionRequest {
+    marker_of(1, producer, epoch, coordinator_epoch, commit)
+}
+
+fn marker_of(
+    transaction_version: i8,
+    producer: i64,
+    epoch: i16,
+    coordinator_epoch: i32,
+    commit: bool,
+) -> PartitionRequest {
     PartitionRequest::WriteMarker(Marker {
         producer_id: ProducerId(producer),
         producer_epoch: ProducerEpoch(epoch),
         coordinator_epoch,
         commit,
+        transaction_version,
     })
 }
 
@@ -197,6 +208,42 @@ fn markers_of_older_epochs_are_refused() {
     assert_eq!(bench.offsets(1), Some((1, 1)));
     bench.produce(4, transactional(7, 0, 1, 1), Acks::Leader);
     assert_eq!(bench.refusal(4), Refusal::InvalidProducerEpoch, "the marker has fenced the epoch");
+}
+
+#[test]
+fn a_marker_of_version_2_is_of_an_epoch_past_its_transactions() {
+    let mut bench = Bench::new();
+    begin(&mut bench, 7, 0);
+    let ended = |epoch, coordinator_epoch| marker_of(2, 7, epoch, coordinator_epoch, false);
+    bench.ask(1, ended(0, 0));
+    assert_eq!(bench.refusal(1), Refusal::InvalidProducerEpoch, "the transaction's own epoch ends nothing");
+    assert_eq!(last_stable(&bench), 0);
+    bench.ask(2, ended(1, 0));
+    bench.flush(2);
+    assert_eq!((bench.offsets(2), last_stable(&bench)), (Some((1, 1)), 2));
+    bench.ask(3, ended(1, 0));
+    assert!(bench.offsets(3).is_some(), "it may come again");
+    assert_eq!(bench.written.len(), 2, "and is not written again");
+    bench.ask(4, ended(0, 0));
+    assert_eq!(bench.refusal(4), Refusal::InvalidProducerEpoch);
+    bench.ask(5, ended(1, 1));
+    bench.ask(6, ended(1, 0));
+    assert_eq!(bench.refusal(6), Refusal::TransactionCoordinatorFenced);
+    bench.ask(7, marker_of(2, 8, 0, 0, true));
+    bench.flush(4);
+    assert_eq!((bench.offsets(5), bench.offsets(7)), (Some((2, 2)), Some((3, 3))), "nothing is known of this producer");
+}
+
+#[test]
+fn the_largest_epoch_ends_its_own_transaction() {
+    let mut bench = Bench::new();
+    bench.ask(1, marker(7, i16::MAX, 0, false));
+    bench.produce(2, transactional(7, i16::MAX, 0, 1), Acks::Leader);
+    let asked = question(&mut bench);
+    answer(&mut bench, asked, Ok(TransactionReply::Done));
+    bench.ask(3, marker_of(2, 7, i16::MAX, 0, false));
+    bench.flush(3);
+    assert_eq!((bench.offsets(3), last_stable(&bench)), (Some((2, 2)), 3));
 }
 
 #[test]

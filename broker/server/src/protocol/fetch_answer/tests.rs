@@ -1,5 +1,6 @@
 use super::*;
 use crate::protocol::codec::response_frame;
+use crate::protocol::newest::write;
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{ApiKey, FetchResponse, ProducerId, ResponseHeader};
@@ -83,7 +84,8 @@ fn every_version_is_written_as_the_protocol_crate_writes_it() {
         let header_version = ApiKey::Fetch.response_header_version(version);
         for round in 0..60 {
             let answer = answer(&mut numbers);
-            let expected = response_frame(round, header_version, version, &reference(&answer, version)).unwrap();
+            let reference = reference(&answer, version);
+            let expected = response_frame(round, header_version, |frame| write(&reference, version, frame)).unwrap();
             let charged = answer.clone().charged_bytes(version).unwrap();
             let header = ResponseHeader::default().compute_size(header_version).unwrap();
             assert_eq!(charged, expected.len() - header, "all but the header is charged");

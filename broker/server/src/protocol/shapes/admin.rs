@@ -24,6 +24,7 @@ pub const WRITE_TXN_MARKERS: Shape = Shape {
         always(BYTE),
         always(Kind::Structs(NAMED_PARTITIONS)),
         always(I32),
+        field(2, EVER, BYTE),
     ]))],
 };
 
