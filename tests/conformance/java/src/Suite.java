@@ -14,6 +14,7 @@ public final class Suite {
     Configs.checks(checks, clients);
     Cluster.checks(checks, clients);
     GroupAdmin.checks(checks, clients);
+    Versions.checks(checks, clients);
     WrongUse.checks(checks, clients);
     System.exit(checks.finish());
   }
