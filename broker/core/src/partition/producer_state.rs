@@ -114,7 +114,12 @@ impl Producers {
         if epoch < known.epoch {
             return Err(Refusal::InvalidProducerEpoch);
         }
+        let is_plain_in_transaction = known.open_since.is_some() && !header.attributes.is_transactional();
         if epoch > known.epoch {
+            // A later epoch ends no transaction: only the coordinator's marker does, which would find itself fenced.
+            if is_plain_in_transaction {
+                return Err(Refusal::InvalidTxnState);
+            }
             return if header.base_sequence == 0 { Ok(Verdict::New) } else { Err(Refusal::OutOfOrderSequence) };
         }
         let same = |place: &&BatchPlace| {
@@ -123,7 +128,7 @@ impl Producers {
         if let Some(place) = known.batches.iter().find(same) {
             return Ok(Verdict::Duplicate(*place));
         }
-        if known.open_since.is_some() && !header.attributes.is_transactional() {
+        if is_plain_in_transaction {
             return Err(Refusal::InvalidTxnState);
         }
         let last_sequence = known.batches.back().map_or(NO_SEQUENCE, |place| place.last_sequence);

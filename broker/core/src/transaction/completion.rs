@@ -86,6 +86,9 @@ impl Transactions {
         }
         match answer {
             Reply::Partition(Ok(_) | Err(Refusal::UnknownTopicOrPartition | Refusal::UnknownTopicId)) => {}
+            // The partition has seen a later epoch of the producer. Its transaction is not open there any more: a marker of
+            // that epoch has ended it, which was an operator's (WriteTxnMarkers).
+            Reply::Partition(Err(Refusal::InvalidProducerEpoch)) => {}
             _ => {
                 completion.refused.insert(partition);
             }

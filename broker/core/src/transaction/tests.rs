@@ -358,6 +358,17 @@ fn a_refused_marker_is_tried_again_and_a_deleted_partition_is_not() {
 }
 
 #[test]
+fn a_partition_that_knows_a_later_epoch_needs_no_marker() {
+    let mut bench = Bench::new();
+    let producer = bench.init();
+    bench.add(producer, &[0]).unwrap();
+    bench.end(producer, Commit).unwrap();
+    bench.answer_markers(Err(Refusal::InvalidProducerEpoch));
+    assert_eq!(bench.status(), Status::CompleteCommit, "an operator's marker has ended it there");
+    bench.add(producer, &[0]).unwrap();
+}
+
+#[test]
 fn a_restart_carries_out_what_was_decided() {
     let mut bench = Bench::new();
     let producer = bench.init();

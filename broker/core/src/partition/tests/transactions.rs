@@ -266,7 +266,12 @@ fn a_plain_batch_inside_of_a_transaction_is_refused() {
     let mut bench = Bench::new();
     begin(&mut bench, 7, 0);
     bench.produce(1, idempotent(7, 0, 1, 1), Acks::Leader);
+    bench.produce(2, idempotent(7, 1, 0, 1), Acks::Leader);
     assert_eq!(bench.refusal(1), Refusal::InvalidTxnState);
+    assert_eq!(bench.refusal(2), Refusal::InvalidTxnState, "also one of a later epoch, which would fence the marker");
+    bench.ask(3, marker(7, 0, 0, true));
+    bench.flush(2);
+    assert_eq!(last_stable(&bench), 2);
 }
 
 #[test]
