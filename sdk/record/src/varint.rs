@@ -1,5 +1,5 @@
-//! Variable-length integers as Kafka's records hold them: zigzag, seven bits a byte, least significant
-//! group first, at most 5 bytes for 32 bits and 10 bytes for 64.
+//! Variable-length integers: seven bits a byte, least significant group first, at most 5 bytes for 32 bits and 10 bytes
+//! for 64. Those in records are signed, in zigzag; the lengths of Kafka's flexible messages (KIP-482) are unsigned.
 
 use crate::BatchError;
 use alloc::vec::Vec;
@@ -10,12 +10,22 @@ use alloc::vec::Vec;
 /// [`BatchError::RecordOverrun`] when the bytes end inside it, [`BatchError::VarintOverflow`] when it does not fit.
 #[inline]
 pub fn read_i32(buf: &mut &[u8]) -> Result<i32, BatchError> {
+    let value = read_u32(buf)?;
+    Ok(((value >> 1) as i32) ^ -((value & 1) as i32))
+}
+
+/// Reads an unsigned 32-bit varint and moves `buf` past it.
+///
+/// # Errors
+/// As [`read_i32`].
+#[inline]
+pub fn read_u32(buf: &mut &[u8]) -> Result<u32, BatchError> {
     // Most lengths and deltas of real records fit one byte.
     if let Some((&first, rest)) = buf.split_first()
         && first < 0x80
     {
         *buf = rest;
-        return Ok(unzigzag_32(u32::from(first)));
+        return Ok(u32::from(first));
     }
     let mut value = 0_u32;
     for (index, &byte) in buf.iter().take(5).enumerate() {
@@ -25,7 +35,7 @@ pub fn read_i32(buf: &mut &[u8]) -> Result<i32, BatchError> {
         value |= u32::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
             *buf = &buf[index + 1..];
-            return Ok(unzigzag_32(value));
+            return Ok(value);
         }
     }
     Err(BatchError::RecordOverrun)
@@ -75,18 +85,24 @@ pub fn len_i64(value: i64) -> usize {
     len_unsigned(((value << 1) ^ (value >> 63)) as u64)
 }
 
+/// Puts the bytes of an unsigned 32-bit varint.
 #[inline]
-fn unzigzag_32(value: u32) -> i32 {
-    ((value >> 1) as i32) ^ -((value & 1) as i32)
+pub fn put_u32(value: u32, put: impl FnMut(u8)) {
+    put_unsigned(u64::from(value), put);
 }
 
 #[inline]
-fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
+fn write_unsigned(out: &mut Vec<u8>, value: u64) {
+    put_unsigned(value, |byte| out.push(byte));
+}
+
+#[inline]
+fn put_unsigned(mut value: u64, mut put: impl FnMut(u8)) {
     while value >= 0x80 {
-        out.push((value as u8) | 0x80);
+        put((value as u8) | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    put(value as u8);
 }
 
 #[inline]
@@ -131,6 +147,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_unsigned_one_is_read_as_it_was_put(value: u32) {
+            let mut bytes = Vec::new();
+            put_u32(value, |byte| bytes.push(byte));
+            let mut rest = &bytes[..];
+            prop_assert_eq!(read_u32(&mut rest), Ok(value));
+            prop_assert!(rest.is_empty());
+        }
+
         #[test]
         fn round_trip(a: i32, b: i64) {
             let mut out = Vec::new();

@@ -168,8 +168,8 @@ impl Prelude {
     }
 }
 
-/// Room for the length and the header of a response.
-const HEADER_BYTES: usize = 16;
+/// Room for the length and the header of a response, and for the body of most.
+const FRAME_BYTES: usize = 256;
 
 /// Reads the request header of that version off the front of the frame.
 ///
@@ -190,7 +190,7 @@ pub fn response_frame(
 ) -> Result<Bytes, Malformed> {
     let failed = |error: &dyn std::fmt::Display| Malformed::Response(error.to_string());
     let header = ResponseHeader::default().with_correlation_id(correlation_id);
-    let mut frame = BytesMut::with_capacity(HEADER_BYTES);
+    let mut frame = BytesMut::with_capacity(FRAME_BYTES);
     frame.put_i32(0);
     header.encode(&mut frame, header_version).map_err(|e| failed(&e))?;
     write(&mut frame).map_err(|e| failed(&e))?;

@@ -8,6 +8,7 @@ use super::codec::{Frame, Malformed, Part};
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::messages::TopicName;
 use pelton_core::event::Records;
+use pelton_record::varint;
 use uuid::Uuid;
 
 /// First version with compact lengths and tagged fields.
@@ -162,12 +163,8 @@ impl Writer {
     }
 
     fn varint(&mut self, value: usize) -> Result<(), Malformed> {
-        let mut value = u32::try_from(value).map_err(|_| too_long())?;
-        while value >= 0x80 {
-            self.buffer.put_u8(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.buffer.put_u8(value as u8);
+        let value = u32::try_from(value).map_err(|_| too_long())?;
+        varint::put_u32(value, |byte| self.buffer.put_u8(byte));
         Ok(())
     }
 

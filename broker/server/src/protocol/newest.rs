@@ -13,6 +13,7 @@ use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, Of
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use pelton_record::varint;
 use std::error::Error;
 use uuid::Uuid;
 
@@ -158,7 +159,7 @@ fn log_dirs_not_cordoned(answer: &DescribeLogDirsResponse, out: &mut BytesMut) -
     const NO_TAGS: u8 = 0;
     out.put_i32(answer.throttle_time_ms);
     out.put_i16(answer.error_code);
-    put_varint(out, u32::try_from(answer.results.len() + 1)?);
+    varint::put_u32(u32::try_from(answer.results.len() + 1)?, |byte| out.put_u8(byte));
     for result in &answer.results {
         result.encode(out, 4)?;
         out.truncate(out.len() - 1);
@@ -190,8 +191,8 @@ fn nullable_elements<T>(
 
 /// The tagged fields at the end of a structure, none of which these versions know.
 fn skip_tags(body: &mut Bytes) -> Result<(), Failed> {
-    for _ in 0..varint(body)? {
-        let (_tag, length) = (varint(body)?, varint(body)?);
+    for _ in 0..unsigned(body)? {
+        let (_tag, length) = (unsigned(body)?, unsigned(body)?);
         take(body, length)?;
     }
     Ok(())
@@ -199,7 +200,7 @@ fn skip_tags(body: &mut Bytes) -> Result<(), Failed> {
 
 /// A compact length; none of what is null.
 fn length(body: &mut Bytes) -> Result<Option<u32>, Failed> {
-    Ok(varint(body)?.checked_sub(1))
+    Ok(unsigned(body)?.checked_sub(1))
 }
 
 fn take(body: &mut Bytes, length: u32) -> Result<Bytes, Failed> {
@@ -210,24 +211,11 @@ fn take(body: &mut Bytes, length: u32) -> Result<Bytes, Failed> {
     Ok(body.split_to(length))
 }
 
-fn varint(body: &mut Bytes) -> Result<u32, Failed> {
-    let mut value = 0;
-    for shift in [0, 7, 14, 21, 28] {
-        let byte = body.try_get_u8()?;
-        value |= u32::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err("a length has more than five bytes".into())
-}
-
-fn put_varint(out: &mut BytesMut, mut value: u32) {
-    while value >= 0x80 {
-        out.put_u8((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.put_u8(value as u8);
+fn unsigned(body: &mut Bytes) -> Result<u32, Failed> {
+    let mut rest = &body[..];
+    let value = varint::read_u32(&mut rest)?;
+    body.advance(body.len() - rest.len());
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! knows a tree of five hundred. So it says how much memory the decoded request will take, and the caller can refuse one
 //! that takes more than it was admitted to.
 
+use pelton_record::{BatchError, varint};
 use std::collections::BTreeMap;
 
 /// Most elements of one array (Kafka 4.4), and of all arrays of a request together: what is kept of an element while a request
@@ -76,6 +77,9 @@ pub enum ShapeError {
     /// A length or a count is negative, or larger than anything that is allowed.
     #[error("it claims a length of {0}, which is not possible here")]
     BadLength(i64),
+    /// A length has more than 32 bits.
+    #[error("it claims a length of more than 32 bits")]
+    LongVarint,
     /// Text that is not UTF-8.
     #[error("it holds text that is not UTF-8")]
     NotUtf8,
@@ -145,18 +149,10 @@ impl<'a> Walk<'a> {
     }
 
     fn unsigned_varint(&mut self) -> Result<u32, ShapeError> {
-        let mut value = 0u32;
-        for shift in [0, 7, 14, 21, 28] {
-            let byte = self.take(1)?[0];
-            if shift == 28 && byte > 0x0f {
-                return Err(ShapeError::BadLength(i64::from(byte)));
-            }
-            value |= u32::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(ShapeError::BadLength(-1))
+        varint::read_u32(&mut self.rest).map_err(|error| match error {
+            BatchError::VarintOverflow => ShapeError::LongVarint,
+            _ => ShapeError::Truncated,
+        })
     }
 
     /// A length of text, bytes or an array; `None` is null.

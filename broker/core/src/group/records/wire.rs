@@ -3,6 +3,7 @@
 //! Reading takes nothing on trust: every length is checked against the bytes that are left before
 //! anything is taken or allocated.
 
+use pelton_record::{BatchError, varint};
 use std::sync::Arc;
 
 /// The longest string that a classic (non-flexible) schema can hold, in bytes.
@@ -56,18 +57,11 @@ impl<'a> Reader<'a> {
     }
 
     fn unsigned_varint(&mut self) -> Result<u32, String> {
-        let mut value = 0u32;
-        for shift in [0, 7, 14, 21, 28] {
-            let [byte] = self.array::<1>()?;
-            if shift == 28 && byte > 0x0f {
-                break;
-            }
-            value |= u32::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err("a varint is longer than 32 bits".to_owned())
+        let read = varint::read_u32(&mut self.rest);
+        read.map_err(|error| match error {
+            BatchError::VarintOverflow => "a varint is longer than 32 bits".to_owned(),
+            _ => "a varint goes past the end".to_owned(),
+        })
     }
 
     /// A length: `None` is null. `classic` reads it in the classic encoding, where -1 is null.
