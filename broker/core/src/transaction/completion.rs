@@ -86,8 +86,8 @@ impl Transactions {
         }
         match answer {
             Reply::Partition(Ok(_) | Err(Refusal::UnknownTopicOrPartition | Refusal::UnknownTopicId)) => {}
-            // The partition has seen a later epoch of the producer. Its transaction is not open there any more: a marker of
-            // that epoch has ended it, which was an operator's (WriteTxnMarkers).
+            // The partition has seen a later epoch of the producer, so nothing of this transaction is open there: a later epoch
+            // comes in by a marker, an operator's (WriteTxnMarkers), which ends it, or while nothing was open.
             Reply::Partition(Err(Refusal::InvalidProducerEpoch)) => {}
             _ => {
                 completion.refused.insert(partition);

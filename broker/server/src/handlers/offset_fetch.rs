@@ -51,8 +51,7 @@ struct FoundTopic {
 
 /// What a request names, once its topics were looked up.
 struct Named {
-    partitions: Vec<TopicPartition>,
-    /// What it calls the topics of those partitions.
+    /// What it calls the topics that are there.
     ids: BTreeMap<Arc<str>, Uuid>,
     refused: Vec<FoundTopic>,
 }
@@ -112,8 +111,7 @@ pub async fn handle(scope: Scope, request: OffsetFetchRequest) -> Option<OffsetF
 
 /// The offsets of these topics, or of all that the client may see.
 async fn fetch(scope: &Scope, group: &str, topics: Option<Vec<AskedTopic>>, require_stable: bool) -> Found {
-    let named = topics.map(|topics| look_up(scope, topics));
-    let asked = named.as_ref().map(|named| named.partitions.clone());
+    let (asked, named) = topics.map(|topics| look_up(scope, topics)).unzip();
     let told = |refusal: &Refusal| code(Operation::Group, refusal);
     let (offsets, error) = match ask(scope, group, asked.clone(), require_stable).await {
         Ok(offsets) => (offsets, NONE),
@@ -147,9 +145,9 @@ async fn fetch(scope: &Scope, group: &str, topics: Option<Vec<AskedTopic>>, requ
 }
 
 /// The partitions of the topics that the client may describe; the others are refused.
-fn look_up(scope: &Scope, topics: Vec<AskedTopic>) -> Named {
+fn look_up(scope: &Scope, topics: Vec<AskedTopic>) -> (Vec<TopicPartition>, Named) {
     let image = scope.image();
-    let mut named = Named { partitions: Vec::new(), ids: BTreeMap::new(), refused: Vec::new() };
+    let (mut known, mut named) = (Vec::new(), Named { ids: BTreeMap::new(), refused: Vec::new() });
     for AskedTopic { name, id, partitions } in topics {
         let found = match scope.version {
             10.. => scope.topic_by_id(AclOperation::Describe, &image, id).map(|(name, _)| name.clone()),
@@ -158,7 +156,7 @@ fn look_up(scope: &Scope, topics: Vec<AskedTopic>) -> Named {
         match found {
             Ok(name) => {
                 let of_topic = |index| TopicPartition::new(name.clone(), index);
-                named.partitions.extend(partitions.into_iter().map(of_topic));
+                known.extend(partitions.into_iter().map(of_topic));
                 named.ids.insert(name, id);
             }
             Err(refusal) => {
@@ -168,7 +166,7 @@ fn look_up(scope: &Scope, topics: Vec<AskedTopic>) -> Named {
             }
         }
     }
-    named
+    (known, named)
 }
 
 /// Those of the topics that there are, with their ids: by its id nothing else can be named.
